@@ -1,0 +1,6 @@
+//! Latchkey: one agent per Kubernetes node that delivers secrets from every store a team uses into pods.
+//! `ARCHITECTURE.md` is the map of this crate.
+
+pub mod clock;
+pub mod error;
+pub mod secret;
