@@ -2,5 +2,9 @@
 //! `ARCHITECTURE.md` is the map of this crate.
 
 pub mod clock;
+pub mod dialect;
 pub mod error;
+pub mod model;
+pub mod proto;
 pub mod secret;
+pub mod store;

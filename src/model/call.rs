@@ -1,0 +1,354 @@
+//! What the driver asked, checked. Everything that is wrong with the envelope is found here, at once, and without a
+//! value in any text: the attributes carry the pod's tokens.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use zeroize::Zeroizing;
+
+use super::FileMode;
+use super::subject::{AccountName, Namespace, Pod, PodUid, Subject};
+use super::token::{self, Expected, Tokens};
+use crate::error::{Problem, Problems, Reason, nearest, printable};
+use crate::secret::{Digest, Secret};
+
+/// A `MountRequest` as it came (`driver.md` §2). Not printable: it carries tokens.
+#[derive(Clone, Default)]
+pub struct Envelope {
+    /// JSON object of strings.
+    pub attributes: Bytes,
+    /// `null` or a JSON object of strings.
+    pub secrets: Bytes,
+    /// Where kubelet wants the volume.
+    pub target_path: Bytes,
+    /// A decimal JSON number.
+    pub permission: Bytes,
+}
+
+/// What the driver asked, checked.
+pub struct Call {
+    /// Who asks.
+    pub subject: Subject,
+    /// On whose behalf.
+    pub caller: Caller,
+    /// The pod's tokens, each agreeing with the subject.
+    pub tokens: Tokens,
+    /// The data of `nodePublishSecretRef`, where the pod names one.
+    pub publish: Option<Publish>,
+    /// The class's own parameters.
+    pub attributes: Attributes,
+    /// The class's name, for logs; absent in syncs and in rotations of drivers up to 1.5.
+    pub class: Option<String>,
+    /// The mode of files that ask for none.
+    pub mode: FileMode,
+}
+
+/// The parameters of a class, with the pod's volumeAttributes over them; kubelet's keys, `secretProviderClass` and
+/// `providerName` taken out. All of it is a tenant's text.
+#[derive(Clone, Default)]
+pub struct Attributes(BTreeMap<String, String>);
+
+impl Attributes {
+    /// From a class's parameters.
+    pub fn new(parameters: BTreeMap<String, String>) -> Self {
+        Self(parameters)
+    }
+
+    /// A parameter.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// All of them, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+/// The data of `nodePublishSecretRef`: data, never configuration.
+#[derive(Clone)]
+pub struct Publish(BTreeMap<String, Secret>);
+
+impl Publish {
+    /// One of its keys.
+    pub fn get(&self, key: &str) -> Option<&Secret> {
+        self.0.get(key)
+    }
+}
+
+/// On whose behalf a call comes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// A volume of a pod on this node: the target path says so, and agrees with the pod's uid.
+    Volume {
+        /// The pod.
+        pod: PodUid,
+        /// The volume's name in it.
+        volume: String,
+    },
+    /// The sync controller, or anything else without a volume.
+    Sync,
+}
+
+/// Who holds what was delivered: a [`Caller`] once the plan is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A volume.
+    Volume {
+        /// The pod.
+        pod: PodUid,
+        /// The volume's name in it.
+        volume: String,
+    },
+    /// A sync: of an account, of a plan.
+    Sync {
+        /// Whose.
+        subject: Subject,
+        /// Of what.
+        plan: Digest,
+    },
+}
+
+impl Call {
+    /// Largest `attributes`, in bytes.
+    pub const ATTRIBUTES_BYTES_MAX: usize = 1 << 20;
+
+    /// Checks the envelope.
+    ///
+    /// # Errors
+    /// All that is wrong with it: `invalid` for its form, `setup` for tokens that speak of someone else.
+    pub fn parse(envelope: &Envelope) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut raw = attributes(&envelope.attributes)?;
+        let mode = permission(&envelope.permission, &mut problems);
+        let publish = publish(&envelope.secrets, &mut problems);
+        let class = raw.remove("secretProviderClass").map(|name| printable(&name));
+        raw.remove("providerName");
+        let kubelet = Kubelet::take(&mut raw, &mut problems);
+        let attributes = Attributes(raw);
+        Problems::check(std::mem::take(&mut problems))?;
+        let (subject, caller, tokens) = kubelet.identify(&envelope.target_path, &mut problems)?;
+        Problems::check(problems)?;
+        Ok(Self { subject, caller, tokens, publish, attributes, class, mode })
+    }
+
+    /// Who holds what this call delivers, once its plan is known.
+    pub fn holder(&self, plan: Digest) -> Holder {
+        match &self.caller {
+            Caller::Volume { pod, volume } => Holder::Volume { pod: pod.clone(), volume: volume.clone() },
+            Caller::Sync => Holder::Sync { subject: self.subject.clone(), plan },
+        }
+    }
+}
+
+/// What kubelet, or the sync controller, says under `csi.storage.k8s.io/`.
+struct Kubelet {
+    namespace: Option<String>,
+    account: Option<String>,
+    pod_name: Option<String>,
+    pod_uid: Option<String>,
+    tokens: Option<Zeroizing<String>>,
+}
+
+const PREFIX: &str = "csi.storage.k8s.io/";
+const KEYS: [&str; 6] = [
+    "csi.storage.k8s.io/ephemeral",
+    "csi.storage.k8s.io/pod.name",
+    "csi.storage.k8s.io/pod.namespace",
+    "csi.storage.k8s.io/pod.uid",
+    "csi.storage.k8s.io/serviceAccount.name",
+    token::KEY,
+];
+
+impl Kubelet {
+    fn take(raw: &mut BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Self {
+        let mut take = |key: &str| raw.remove(key).filter(|value| !value.is_empty());
+        take(KEYS[0]);
+        let kubelet = Self {
+            pod_name: take(KEYS[1]),
+            namespace: take(KEYS[2]),
+            pod_uid: take(KEYS[3]),
+            account: take(KEYS[4]),
+            tokens: take(KEYS[5]).map(Zeroizing::new),
+        };
+        for key in raw.keys().filter(|key| key.starts_with(PREFIX)) {
+            let problem = Problem::new(
+                Reason::Invalid,
+                "only kubelet writes under `csi.storage.k8s.io/`, and not this key",
+            );
+            problems.push(problem.parameter(key.clone()).remedy(match nearest(key, KEYS) {
+                Some(near) => format!(
+                    "remove it from the class and the pod's volumeAttributes; kubelet's own is `{near}`"
+                ),
+                None => "remove it from the class and the pod's volumeAttributes".to_owned(),
+            }));
+        }
+        kubelet
+    }
+
+    fn identify(
+        self,
+        target: &[u8],
+        problems: &mut Vec<Problem>,
+    ) -> Result<(Subject, Caller, Tokens), Problems> {
+        let info = "the CSIDriver object needs `podInfoOnMount: true`";
+        let namespace = name(KEYS[2], self.namespace.as_deref(), Namespace::parse, info, problems);
+        let account = name(KEYS[4], self.account.as_deref(), AccountName::parse, info, problems);
+        let optional = |text: &Option<String>| text.as_deref().map(str::to_owned);
+        let pod_name = optional(&self.pod_name)
+            .and_then(|text| name(KEYS[1], Some(&text), AccountName::parse, "", problems));
+        let pod_uid =
+            optional(&self.pod_uid).and_then(|text| name(KEYS[3], Some(&text), PodUid::parse, "", problems));
+        let (Some(namespace), Some(account)) = (namespace, account) else {
+            return Err(Problems::gather(std::mem::take(problems))
+                .unwrap_or_else(|| Problem::new(Reason::Invalid, "the call does not say who asks").into()));
+        };
+        let expected = Expected { namespace: &namespace, account: &account, pod: pod_uid.as_ref() };
+        let tokens = self
+            .tokens
+            .as_deref()
+            .map_or_else(Tokens::default, |text| Tokens::parse(text, &expected, problems));
+        let caller = caller(target, pod_uid.as_ref());
+        let pod = match (&caller, pod_name, pod_uid) {
+            (Caller::Volume { .. }, Some(name), Some(uid)) => Some(Pod { name, uid }),
+            _ => None,
+        };
+        Ok((Subject { namespace, account, pod }, caller, tokens))
+    }
+}
+
+fn name<T>(
+    key: &'static str,
+    text: Option<&str>,
+    parse: fn(&str) -> Option<T>,
+    remedy: &'static str,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let what = match text {
+        None => "is missing",
+        Some(text) => match parse(text) {
+            Some(name) => return Some(name),
+            None => "is not a name that Kubernetes gives",
+        },
+    };
+    problems.push(Problem::new(Reason::Invalid, what).parameter(key).remedy(remedy));
+    None
+}
+
+/// `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`, where the uid is the pod's own.
+fn caller(target: &[u8], pod: Option<&PodUid>) -> Caller {
+    let path = std::str::from_utf8(target).unwrap_or("");
+    let mut parts = path.trim_end_matches('/').rsplit('/');
+    let tail = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
+    match (tail, pod) {
+        (
+            [
+                Some("mount"),
+                Some(volume),
+                Some("kubernetes.io~csi"),
+                Some("volumes"),
+                Some(uid),
+                Some("pods"),
+            ],
+            Some(pod),
+        ) if uid == pod.as_str() && !volume.is_empty() => {
+            Caller::Volume { pod: pod.clone(), volume: printable(volume) }
+        }
+        _ => Caller::Sync,
+    }
+}
+
+fn permission(text: &[u8], problems: &mut Vec<Problem>) -> FileMode {
+    std::str::from_utf8(text).ok().and_then(FileMode::parse_permission).unwrap_or_else(|| {
+        let what = "is not a decimal JSON number of permission bits, such as 420";
+        problems.push(Problem::new(Reason::Invalid, what).parameter("permission"));
+        FileMode::DEFAULT
+    })
+}
+
+/// The data of `nodePublishSecretRef`. From Kubernetes 1.35 on kubelet may put the tokens here too; they are no data.
+fn publish(text: &[u8], problems: &mut Vec<Problem>) -> Option<Publish> {
+    let text = text.trim_ascii();
+    if text.is_empty() || text == b"null" {
+        return None;
+    }
+    let Ok(Strings { mut values, wrong }) = serde_json::from_slice::<Strings>(text) else {
+        problems
+            .push(Problem::new(Reason::Invalid, "is neither `null` nor a JSON object").parameter("secrets"));
+        return None;
+    };
+    for key in wrong {
+        problems.push(
+            Problem::new(Reason::Invalid, "is not a string")
+                .parameter("secrets")
+                .object(format!("key `{key}`")),
+        );
+    }
+    drop(values.remove(token::KEY).map(Zeroizing::new));
+    let data: BTreeMap<_, _> =
+        values.into_iter().map(|(key, value)| (key, Secret::from_text(value))).collect();
+    (!data.is_empty()).then_some(Publish(data))
+}
+
+fn attributes(text: &[u8]) -> Result<BTreeMap<String, String>, Problems> {
+    let invalid = |what: String| Problem::new(Reason::Invalid, what).parameter("attributes");
+    if text.is_empty() {
+        return Err(invalid("is empty, and should be a JSON object of strings".to_owned()).into());
+    }
+    if text.len() > Call::ATTRIBUTES_BYTES_MAX {
+        let what = format!("has {} bytes, {} at most", text.len(), Call::ATTRIBUTES_BYTES_MAX);
+        return Err(invalid(what).remedy("make the class smaller, or split it").into());
+    }
+    let Ok(text) = std::str::from_utf8(text) else {
+        return Err(invalid("is not UTF-8".to_owned()).into());
+    };
+    // serde's own words may quote the input, which holds tokens: only where it stumbled may be told.
+    let Strings { values, wrong } = serde_json::from_str(text).map_err(|error| {
+        let at = (u32::try_from(error.line()).unwrap_or(0), u32::try_from(error.column()).unwrap_or(0));
+        Problems::from(invalid("is not a JSON object of strings".to_owned()).at(at))
+    })?;
+    let wrong = wrong.into_iter().map(|key| {
+        let problem =
+            Problem::new(Reason::Invalid, "is not a string once, as the driver sends it").parameter(key);
+        problem.remedy("every parameter of a class is one string")
+    });
+    Problems::check(wrong.collect())?;
+    Ok(values)
+}
+
+/// A JSON object of strings; keys whose value is something else, or that come twice, are told apart.
+struct Strings {
+    values: BTreeMap<String, String>,
+    wrong: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Strings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Strings;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strings, A::Error> {
+                let mut strings = Strings { values: BTreeMap::new(), wrong: Vec::new() };
+                while let Some(key) = map.next_key::<String>()? {
+                    let value = map.next_value::<serde_json::Value>()?;
+                    if let serde_json::Value::String(text) = value
+                        && !strings.values.contains_key(&key)
+                    {
+                        strings.values.insert(key, text);
+                    } else {
+                        strings.wrong.push(printable(&key));
+                    }
+                }
+                Ok(strings)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}

@@ -1,0 +1,67 @@
+//! The administrator's stores, as far as a dialect may see them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Access;
+use crate::error::{Problem, Reason, nearest};
+
+/// The name of a configured store: a kind (`local`), or one that the administrator chose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StoreName(Box<str>);
+
+impl StoreName {
+    /// `None` where the text is not a lower-case word of letters, digits and `-`, 63 bytes at most.
+    pub fn parse(text: &str) -> Option<Self> {
+        let letters = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        (letters && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.len() <= 63)
+            .then(|| Self(text.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A configured store: how to reach it when the class says nothing more.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The administrator's defaults.
+    pub access: Access,
+}
+
+/// All configured stores. Filled by `config`, read by dialects.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog(BTreeMap<StoreName, Entry>);
+
+impl Catalog {
+    /// From what the configuration names.
+    pub fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
+        Self(entries.into_iter().map(|entry| (entry.access.store().clone(), entry)).collect())
+    }
+
+    /// The store of that name.
+    ///
+    /// # Errors
+    /// `setup`, naming the stores that there are.
+    pub fn entry(&self, name: &str) -> Result<&Entry, Problem> {
+        self.0.iter().find(|(known, _)| known.as_str() == name).map(|(_, entry)| entry).ok_or_else(|| {
+            let known: Vec<&str> = self.0.keys().map(StoreName::as_str).collect();
+            let problem = Problem::new(Reason::Setup, format!("there is no store `{name}`"));
+            match (nearest(name, known.iter().copied()), known.is_empty()) {
+                (Some(near), _) => problem.remedy(format!("did you mean `{near}`?")),
+                (None, true) => problem.remedy("configure it under `stores:`; this agent has none"),
+                (None, false) => {
+                    problem.remedy(format!("configure it under `stores:`; there are {}", known.join(", ")))
+                }
+            }
+        })
+    }
+}

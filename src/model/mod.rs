@@ -1,0 +1,25 @@
+//! The nouns of a mount and the pure functions over them: nothing here waits, fails for a reason outside, or knows
+//! what a cloud is.
+
+pub mod call;
+pub mod catalog;
+pub mod cut;
+pub mod locator;
+pub mod material;
+pub mod mode;
+pub mod path;
+pub mod plan;
+pub mod render;
+pub mod subject;
+pub mod token;
+
+pub use call::{Attributes, Call, Caller, Envelope, Holder, Publish};
+pub use catalog::{Catalog, Entry, StoreName};
+pub use locator::{Access, Locator};
+pub use material::{Fetched, Kind, Material, Part};
+pub use mode::FileMode;
+pub use path::RelPath;
+pub use plan::{Body, Cut, FileSpec, PathRule, Plan, Source, Want};
+pub use render::{File, ObjectVersion, Rendered, VersionKey, render};
+pub use subject::{AccountName, Namespace, Pod, PodUid, Subject};
+pub use token::{Audience, Claims, Token, Tokens};

@@ -1,0 +1,177 @@
+//! What to read and what to write. A dialect makes it, policy permits it, the engine fetches it, render writes it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Access, FileMode, Locator, RelPath};
+use crate::error::{Problem, Problems, Reason};
+
+/// A checked plan: every path legal, no two files in each other's way, every file cut from a source that exists.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    sources: Vec<Source>,
+    files: Vec<FileSpec>,
+}
+
+/// One object to read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What the class calls it.
+    pub name: String,
+    /// How its store is reached.
+    pub access: Arc<Access>,
+    /// Which object.
+    pub locator: Locator,
+    /// What the class wants of it.
+    pub want: Want,
+}
+
+impl Source {
+    /// How an error names it: by the class's word and by what it is in the store.
+    pub fn label(&self) -> String {
+        format!("secret `{}` ({} {})", self.name, self.access.store(), self.locator)
+    }
+}
+
+/// What a class wants of an object besides its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// Absent is fine. Forbidden is not.
+    pub optional: bool,
+    /// How old the answer may be; `None` for the store's own rule.
+    pub fresh: Option<Duration>,
+}
+
+/// One file to write, or a folder of them.
+#[derive(Clone, Debug)]
+pub struct FileSpec {
+    /// Where.
+    pub path: PathRule,
+    /// Its permission bits.
+    pub mode: FileMode,
+    /// Its content.
+    pub body: Body,
+    /// Where the class says so: line and column inside its parameter.
+    pub at: Option<(u32, u32)>,
+}
+
+/// Where a file stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathRule {
+    /// At this path.
+    One(RelPath),
+    /// A folder with a file per field where the object has fields, otherwise one file.
+    Spread(RelPath),
+}
+
+impl PathRule {
+    /// The path that nothing else may use.
+    pub fn root(&self) -> &RelPath {
+        match self {
+            Self::One(path) | Self::Spread(path) => path,
+        }
+    }
+}
+
+/// The content of a file.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// A piece of one source.
+    Cut {
+        /// Its place among the plan's sources.
+        source: usize,
+        /// Which piece.
+        cut: Cut,
+    },
+}
+
+/// Which piece of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// All of it.
+    Whole,
+    /// One of its fields.
+    Field(String),
+}
+
+impl Plan {
+    /// Most objects of one mount.
+    pub const OBJECTS_MAX: usize = 500;
+
+    /// Checks what a single file cannot know: duplicates, files that are folders too, limits.
+    ///
+    /// # Errors
+    /// Every conflict, `invalid`, with the place of the second of the two.
+    pub fn new(
+        sources: Vec<Source>,
+        files: Vec<FileSpec>,
+        parameter: &'static str,
+    ) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        if files.is_empty() {
+            let what = "the class asks for no objects, and an empty answer would leave the volume as it is";
+            problems.push(
+                Problem::new(Reason::Invalid, what).parameter(parameter).remedy("name at least one object"),
+            );
+        }
+        if files.len() > Self::OBJECTS_MAX || sources.len() > Self::OBJECTS_MAX {
+            let what = format!(
+                "{} objects in one mount, {} at most",
+                files.len().max(sources.len()),
+                Self::OBJECTS_MAX
+            );
+            problems.push(
+                Problem::new(Reason::Invalid, what).parameter(parameter).remedy("split the class in two"),
+            );
+        }
+        conflicts(&files, parameter, &mut problems);
+        debug_assert!(
+            files.iter().all(|file| matches!(file.body, Body::Cut { source, .. } if source < sources.len()))
+        );
+        Problems::check(problems)?;
+        Ok(Self { sources, files })
+    }
+
+    /// The objects to read.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The files to write.
+    pub fn files(&self) -> &[FileSpec] {
+        &self.files
+    }
+}
+
+fn conflicts(files: &[FileSpec], parameter: &'static str, problems: &mut Vec<Problem>) {
+    let mut seen: BTreeMap<&str, &FileSpec> = BTreeMap::new();
+    let mut twice = |file: &FileSpec, what: String| {
+        let mut problem =
+            Problem::new(Reason::Invalid, what).parameter(parameter).remedy("give each file its own path");
+        problem.place.at = file.at;
+        problems.push(problem);
+    };
+    for file in files {
+        let path = file.path.root().as_str();
+        if let Some(first) = seen.insert(path, file) {
+            twice(file, format!("the path `{path}` is used twice{}", also_at(first)));
+        }
+    }
+    for file in files {
+        for folder in file.path.root().ancestors() {
+            if let Some(other) = seen.get(folder) {
+                let what = format!(
+                    "`{folder}` is both a file and the folder of `{}`{}",
+                    file.path.root(),
+                    also_at(other)
+                );
+                twice(file, what);
+            }
+        }
+    }
+}
+
+fn also_at(file: &FileSpec) -> String {
+    file.at.map_or_else(String::new, |(line, column)| format!(", first at line {line}, column {column}"))
+}

@@ -1,0 +1,188 @@
+//! From what was fetched to what the driver writes: total, ordered, deterministic.
+
+use std::collections::BTreeMap;
+
+use super::cut::cut;
+use super::material::{Fetched, Material};
+use super::plan::{Body, FileSpec, PathRule, Plan};
+use super::{FileMode, RelPath};
+use crate::error::{Problem, Problems, Reason, printable};
+use crate::secret::{Digest, DigestKey, Secret};
+
+/// The key under which contents become versions. Kept apart from other keys: it outlives the process where the
+/// administrator names a file, so that replicas and restarts say the same.
+pub struct VersionKey(pub DigestKey);
+
+/// One file of the answer.
+pub struct File {
+    /// Where.
+    pub path: RelPath,
+    /// Its permission bits.
+    pub mode: FileMode,
+    /// Its content.
+    pub contents: Secret,
+    /// The source that it was cut from.
+    pub source: usize,
+}
+
+/// What the driver writes into the pod's status: changes exactly when the file does, and says nothing about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// The file's path.
+    pub id: String,
+    /// A keyed digest of path and content.
+    pub version: String,
+}
+
+/// A whole answer, in the order of paths. Only [`render`] makes one, and it is never empty.
+pub struct Rendered {
+    files: Vec<File>,
+    versions: Vec<ObjectVersion>,
+    digest: Digest,
+}
+
+impl Rendered {
+    /// The files, in the order of their paths.
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// One version per file, in the same order.
+    pub fn versions(&self) -> &[ObjectVersion] {
+        &self.versions
+    }
+
+    /// Changes exactly when a path, a mode or a content does.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The parts, for the encoder.
+    pub fn into_parts(self) -> (Vec<File>, Vec<ObjectVersion>) {
+        (self.files, self.versions)
+    }
+}
+
+/// Writes the plan with what was fetched. `answer_bytes_max` bounds the encoded answer.
+///
+/// # Errors
+/// Every file that cannot be written: `not_found` for absent fields and where nothing at all would result,
+/// `invalid` for field names that cannot be file names, `too_large` over the limit.
+pub fn render(
+    plan: &Plan,
+    got: &Fetched,
+    key: &VersionKey,
+    answer_bytes_max: usize,
+) -> Result<Rendered, Problems> {
+    let mut files = BTreeMap::new();
+    let mut problems = Vec::new();
+    for spec in plan.files() {
+        let Body::Cut { source, cut: piece } = &spec.body;
+        let Some(material) = got.of(*source) else { continue };
+        let written = match &spec.path {
+            PathRule::One(path) => one(path, material, piece),
+            PathRule::Spread(folder) => spread(folder, material),
+        };
+        match written {
+            Ok(written) => {
+                for (path, contents) in written {
+                    let file = File { path: path.clone(), mode: spec.mode, contents, source: *source };
+                    if files.insert(path, file).is_some() {
+                        problems.push(
+                            Problem::new(Reason::Invalid, "two fields make the same file")
+                                .object(label(plan, spec)),
+                        );
+                    }
+                }
+            }
+            Err(problem) => problems.push(problem.object(label(plan, spec))),
+        }
+    }
+    if problems.is_empty() && files.is_empty() {
+        problems.push(nothing(plan));
+    }
+    Problems::check(problems)?;
+    finish(files.into_values().collect(), key, answer_bytes_max)
+}
+
+fn one(
+    path: &RelPath,
+    material: &Material,
+    piece: &super::plan::Cut,
+) -> Result<Vec<(RelPath, Secret)>, Problem> {
+    let part =
+        material.parts.first().ok_or_else(|| Problem::new(Reason::Upstream, "the reply has no content"))?;
+    Ok(vec![(path.clone(), cut(part, piece)?)])
+}
+
+fn spread(folder: &RelPath, material: &Material) -> Result<Vec<(RelPath, Secret)>, Problem> {
+    let part =
+        material.parts.first().ok_or_else(|| Problem::new(Reason::Upstream, "the reply has no content"))?;
+    if part.fields.is_empty() {
+        return Ok(vec![(folder.clone(), part.body.clone())]);
+    }
+    let mut written = Vec::with_capacity(part.fields.len());
+    for (name, value) in &part.fields {
+        let path = folder.join(name).map_err(|rule| {
+            let what = format!("the field `{}` cannot be a file name: it {rule}", printable(name));
+            Problem::new(Reason::Invalid, what).remedy("write `files:` and give it a path of its own")
+        })?;
+        written.push((path, value.clone()));
+    }
+    Ok(written)
+}
+
+fn nothing(plan: &Plan) -> Problem {
+    let names: Vec<String> = plan.sources().iter().map(super::plan::Source::label).collect();
+    let what =
+        "every optional object is absent, and an answer without files would keep whatever is in the volume";
+    Problem::new(Reason::NotFound, what)
+        .object(names.join(", "))
+        .remedy("create one of them, or drop the volume")
+}
+
+fn finish(files: Vec<File>, key: &VersionKey, answer_bytes_max: usize) -> Result<Rendered, Problems> {
+    let mut versions = Vec::with_capacity(files.len());
+    let mut bytes = 0usize;
+    let mut all: Vec<u8> = Vec::with_capacity(files.len() * 34);
+    for file in &files {
+        let digest = file.contents.digest(&key.0, file.path.as_str().as_bytes());
+        let version = digest.to_string();
+        all.extend_from_slice(version.as_bytes());
+        all.extend_from_slice(&file.mode.bits().to_be_bytes());
+        bytes += encoded(file, &version);
+        versions.push(ObjectVersion { id: file.path.as_str().to_owned(), version });
+    }
+    if bytes > answer_bytes_max {
+        let largest = files.iter().max_by_key(|file| file.contents.len());
+        let largest = largest.map_or_else(String::new, |file| {
+            format!(", of which `{}` has {}", file.path, file.contents.len())
+        });
+        let what =
+            format!("the answer has {bytes} bytes{largest}; the driver takes {answer_bytes_max} at most");
+        return Err(Problem::new(Reason::TooLarge, what)
+            .remedy("split the class, or raise the driver's `--max-call-recv-msg-size` and `limits.answerBytes` together")
+            .into());
+    }
+    Ok(Rendered { digest: key.0.digest(&[&all]), files, versions })
+}
+
+fn label(plan: &Plan, spec: &FileSpec) -> String {
+    let Body::Cut { source, .. } = &spec.body;
+    let source = plan.sources().get(*source).map_or_else(String::new, super::plan::Source::label);
+    format!("{source}, file `{}`", spec.path.root())
+}
+
+/// Bytes that a file and its version take in the encoded answer, protobuf's framing included.
+fn encoded(file: &File, version: &str) -> usize {
+    let field = |len: usize| 1 + varint(len) + len;
+    let mode = if file.mode.bits() == 0 { 0 } else { 1 + varint(file.mode.bits().into()) };
+    let contents = if file.contents.is_empty() { 0 } else { field(file.contents.len()) };
+    field(field(file.path.as_str().len()) + mode + contents)
+        + field(field(file.path.as_str().len()) + field(version.len()))
+}
+
+fn varint(value: usize) -> usize {
+    let bits = usize::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}

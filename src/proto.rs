@@ -1,0 +1,11 @@
+//! The driver's contract, generated from `proto/service.proto` by `build.rs`.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::use_self,
+    reason = "generated code"
+)]
+
+tonic::include_proto!("v1alpha1");
