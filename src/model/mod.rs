@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod catalog;
+pub mod class;
 pub mod cut;
 pub mod locator;
 pub mod material;
@@ -14,6 +15,7 @@ pub mod subject;
 pub mod token;
 
 pub use call::{Attributes, Call, Caller, Envelope, Holder, Publish};
+pub use class::Class;
 pub use catalog::{Catalog, Entry, StoreName};
 pub use locator::{Access, Locator};
 pub use material::{Fetched, Kind, Material, Part};

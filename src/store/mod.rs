@@ -1,6 +1,8 @@
 //! The joint between the engine and a backend. A store does IO and nothing else: one attempt each, no cache, no lease
 //! book, no idea of a pod's fate.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, Instant, Span};
@@ -41,7 +43,7 @@ pub struct Cx {
     /// When nobody waits for the answer any more.
     pub deadline: Instant,
     /// The key of digests that live as long as this process.
-    pub digests: DigestKey,
+    pub digests: Arc<DigestKey>,
 }
 
 /// Whose a session is: who else may be served through it.

@@ -1,0 +1,269 @@
+//! Composition: the only module that names a concrete store or dialect. It builds an engine from a configuration and
+//! runs an agent until it is told to stop.
+
+#[cfg(feature = "local")]
+pub mod local;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::dialect::Dialect;
+use crate::dialect::native::Native;
+use crate::engine::{self, Engine};
+use crate::error::{Problem, Problems, Reason, nearest};
+use crate::model::{self, Catalog, Entry, StoreName, VersionKey};
+use crate::secret::DigestKey;
+use crate::serve::watchdog::Pulse;
+use crate::serve::{Server, admin};
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+
+/// What a test tree may put around every store; the agent that is shipped puts [`as_is`].
+pub type Around = fn(Arc<dyn Store>) -> Arc<dyn Store>;
+
+/// Nothing around a store.
+pub fn as_is(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    store
+}
+
+/// How an agent is set up, besides its configuration.
+pub struct Settings {
+    /// Where the sockets stand.
+    pub socket_dir: PathBuf,
+    /// Which dialects are served; all that are built in where empty.
+    pub providers: Vec<String>,
+    /// Where probes and figures are served.
+    pub admin: SocketAddr,
+    /// What is put around every store.
+    pub around: Around,
+    /// Ends the process, from outside the runtime, when that stands still.
+    pub end: fn(),
+}
+
+/// Every dialect that is built in.
+fn dialects() -> Vec<Arc<dyn Dialect>> {
+    vec![Arc::new(Native)]
+}
+
+/// The dialect of a provider, as `spec.provider` names it.
+///
+/// # Errors
+/// `setup`, with the providers that there are.
+pub fn dialect(provider: &str) -> Result<Arc<dyn Dialect>, Problem> {
+    let all = dialects();
+    let names: Vec<&'static str> = all.iter().map(|dialect| dialect.provider()).collect();
+    all.into_iter().find(|dialect| dialect.provider() == provider).ok_or_else(|| {
+        let problem = Problem::new(Reason::Setup, format!("there is no provider `{provider}` in this build"));
+        problem.remedy(match nearest(provider, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", names.join(", ")),
+        })
+    })
+}
+
+/// An engine from a configuration.
+///
+/// # Errors
+/// `setup` where the version key cannot be read.
+pub fn engine(
+    config: &Config,
+    clock: Clock,
+    metrics: Metrics,
+    audit: Audit,
+    around: Around,
+) -> Result<Arc<Engine>, Problems> {
+    let mut stores: BTreeMap<StoreName, Arc<dyn Store>> = BTreeMap::new();
+    let mut entries = Vec::new();
+    for store in &config.stores {
+        match store {
+            #[cfg(feature = "local")]
+            config::Store::Local(config) => {
+                entries.push(Entry { access: model::Access::Local(model::locator::local::Access {
+                        store: config.name.clone(),
+                        audience: config.verify.as_ref().map(|verify| verify.audience.clone()),
+                    }) });
+                stores.insert(config.name.clone(), around(Arc::new(store::local::Local::new(config.clone()))));
+            }
+        }
+    }
+    let version_key = match &config.version_key {
+        Some(path) => version_key(path)?,
+        None => DigestKey::random(),
+    };
+    Ok(Engine::new(engine::Parts {
+        clock,
+        stores,
+        catalog: Catalog::new(entries),
+        rules: config.rules.clone(),
+        version_key: VersionKey(version_key),
+        limits: config.limits,
+        metrics,
+        audit,
+        audit_all_polls: config.audit_all_polls,
+    }))
+}
+
+fn version_key(path: &Path) -> Result<DigestKey, Problem> {
+    let fault = |what: &str| {
+        let problem = Problem::new(Reason::Setup, what).parameter("versions.keyFile").hop(path.display().to_string());
+        problem.remedy("give it 32 random bytes and mode 0400, the same on every node")
+    };
+    let mode = std::fs::metadata(path).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
+    match mode {
+        Err(error) => return Err(fault(&format!("cannot be read: {}", error.kind()))),
+        Ok(mode) if mode & 0o007 != 0 => return Err(fault("may be read by everyone")),
+        Ok(_) => {}
+    }
+    let bytes = std::fs::read(path).map(Zeroizing::new).map_err(|error| fault(&format!("cannot be read: {}", error.kind())))?;
+    if bytes.len() < 16 { Err(fault("has fewer than 16 bytes")) } else { Ok(DigestKey::new(&bytes)) }
+}
+
+/// Runs an agent until `stop` is ready, then drains it.
+///
+/// # Errors
+/// `setup` where it cannot start, `bug` where a task of its own ended.
+pub async fn serve(
+    settings: Settings,
+    config: Config,
+    metrics: Metrics,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Problems> {
+    let clock = Clock::system();
+    let (audit, trail) = trail(&config, clock, &metrics)?;
+    let engine = engine(&config, clock, metrics.clone(), audit, settings.around)?;
+    let probes = listen(settings.admin).await?;
+    let server = Server {
+        engine: Arc::clone(&engine),
+        dialects: chosen(&settings.providers)?,
+        folder: folder(settings.socket_dir)?,
+        clock,
+        metrics: metrics.clone(),
+    };
+    let pulse = Pulse::watch(clock, config.patience, move |stood| {
+        tracing::error!(seconds = stood.as_secs(), "the runtime stands still; the process ends so that it is started anew");
+        (settings.end)();
+    });
+    let (running, keepers) = server.start().await;
+    let over = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    for keeper in keepers {
+        tasks.spawn(async move { keeper.await; "a socket's keeper" });
+    }
+    let (beat, summaries) = (pulse.clone(), Arc::clone(&engine));
+    tasks.spawn(async move { beat.beat(clock).await; "the pulse" });
+    tasks.spawn(async move {
+        loop {
+            clock.sleep(SUMMARISE_EVERY).await;
+            summaries.summarise().await;
+        }
+    });
+    let served = admin::serve(probes, metrics, pulse.clone(), running.ready.clone(), over.clone());
+    tasks.spawn(async move { let _ = served.await; "the admin listener" });
+
+    let unexpected = tokio::select! {
+        () = stop => None,
+        ended = tasks.join_next() => ended,
+    };
+    tracing::info!(seconds = config.drain.as_secs(), "stopping: mounts at work are finished first");
+    running.stop();
+    running.go_away();
+    engine.drain(clock.now() + config.drain).await;
+    running.drained(clock.now() + LAST_WORDS).await;
+    over.cancel();
+    trail.flush(clock.now() + LAST_WORDS).await;
+    pulse.stop();
+    match unexpected {
+        None => Ok(()),
+        Some(ended) => {
+            let what = match ended {
+                Ok(name) => format!("{name} ended without being asked to"),
+                Err(_) => "a task of the agent panicked; the log names the place".to_owned(),
+            };
+            tracing::error!("{what}");
+            Err(Problem::new(Reason::Bug, what).into())
+        }
+    }
+}
+
+/// How often holders that fell silent are looked through for counts that are due.
+const SUMMARISE_EVERY: Duration = Duration::from_secs(300);
+/// How long answers and audit lines may take to leave after the drain.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Starts the audit trail.
+///
+/// # Errors
+/// `setup` where its sink cannot be opened.
+pub fn trail(config: &Config, clock: Clock, metrics: &Metrics) -> Result<(Audit, crate::audit::Trail), Problems> {
+    let dropped = metrics.clone();
+    let started = Audit::start(&config.audit, clock, Arc::new(move |lines| dropped.audit_dropped(lines)));
+    started.map_err(|error| {
+        let what = format!("the audit sink cannot be opened: {}", error.kind());
+        Problem::new(Reason::Setup, what).parameter("audit.sink").into()
+    })
+}
+
+/// Ready once the process is asked to end. Call it before anything is bound, so that no signal is missed.
+///
+/// # Errors
+/// `setup` where the system does not let signals be caught.
+pub fn interrupted() -> Result<impl Future<Output = ()>, Problems> {
+    let caught = |kind| {
+        signal(kind).map_err(|error| {
+            Problems::from(Problem::new(Reason::Setup, format!("signals cannot be caught: {}", error.kind())))
+        })
+    };
+    let (mut term, mut int) = (caught(SignalKind::terminate())?, caught(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Arc<dyn Dialect>>, Problems> {
+    if names.is_empty() {
+        return Ok(dialects());
+    }
+    let mut problems = Vec::new();
+    let mut chosen = Vec::new();
+    for name in names {
+        match dialect(name) {
+            Ok(dialect) => chosen.push(dialect),
+            Err(problem) => problems.push(problem.parameter("--providers")),
+        }
+    }
+    Problems::check(problems)?;
+    Ok(chosen)
+}
+
+fn folder(path: PathBuf) -> Result<PathBuf, Problem> {
+    if path.is_dir() {
+        return Ok(path);
+    }
+    Err(Problem::new(Reason::Setup, "is not a folder")
+        .parameter("--socket-dir")
+        .hop(path.display().to_string())
+        .remedy("mount the driver's provider folder there, or make it"))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let what = format!("cannot listen on {address}: {}", error.kind());
+        Problem::new(Reason::Setup, what).parameter("--admin-addr").remedy("choose a free address")
+    })
+}

@@ -1,0 +1,102 @@
+//! The command line: what was typed becomes what is meant, what comes back becomes text and an exit code. Exit codes:
+//! 0 done, 1 failed, 2 usage or configuration.
+
+mod demo;
+#[cfg(feature = "local")]
+mod local;
+mod mount;
+mod reference;
+mod serve;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::app::Around;
+use crate::error::{Problem, Problems, Reason};
+pub use reference::reference;
+
+/// What a command may fail with.
+enum Failure {
+    /// The tool's own flags or configuration: exit code 2.
+    Usage(Problems),
+    /// The work itself: exit code 1.
+    Work(Problems),
+}
+
+#[derive(Parser)]
+#[command(name = "latchkey", version, about, max_term_width = 110)]
+#[command(long_about = "Secrets from every store a team uses, delivered into Kubernetes pods through the Secrets Store \
+                        CSI Driver.\nStart with `latchkey demo`: it needs nothing.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The node agent: serves the driver on unix sockets until SIGTERM
+    Serve(serve::ServeArgs),
+    /// The whole thing on this machine: an embedded store, the agent, a client that plays the driver
+    #[cfg(feature = "local")]
+    Demo(demo::DemoArgs),
+    /// Mount one SecretProviderClass as the driver would, without a cluster; a dry run unless --out is given
+    Mount(mount::MountArgs),
+    /// Keep the embedded encrypted store
+    #[cfg(feature = "local")]
+    Local(local::LocalArgs),
+}
+
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// Runs the program. `around` is put around every store; `end` ends the process when the runtime stands still.
+pub fn main(around: Around, end: fn()) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match &cli.command {
+        Command::Serve(args) => serve::run(args, around, end),
+        #[cfg(feature = "local")]
+        Command::Demo(args) => demo::run(args, &mut io::stdout()),
+        Command::Mount(args) => mount::run(args, around, &mut io::stdout()),
+        #[cfg(feature = "local")]
+        Command::Local(args) => local::run(args, &mut io::stdout(), &mut io::stdin()).map_err(Failure::Work),
+    };
+    let (problems, code) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Work(problems)) => (problems, 1),
+        Err(Failure::Usage(problems)) => (problems, 2),
+    };
+    let _ = writeln!(io::stderr(), "latchkey: {problems}");
+    ExitCode::from(code)
+}
+
+/// Our release, as the build metric says it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Two workers: a mount waits on backends, not on processors, and a node runs many agents' worth of pods.
+const WORKERS: usize = 2;
+
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(|error| {
+        Failure::Work(Problem::new(Reason::Setup, format!("the runtime does not start: {}", error.kind())).into())
+    })
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    Failure::Work(Problem::new(Reason::Setup, format!("cannot write: {}", error.kind())).into())
+}

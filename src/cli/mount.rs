@@ -1,0 +1,233 @@
+//! `latchkey mount`: the pipeline of `serve` on a manifest, as the administrator, without a cluster.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::{VERSION, Failure, Output, runtime, unwritable};
+use crate::app::{self, Around};
+use crate::clock::Clock;
+use crate::config;
+use crate::driver::{self, Flavour, NewFile, Pod, PodToken, Written};
+use crate::engine::{Delivery, Order, Origin};
+use crate::error::{Problem, Problems, Reason, nearest};
+use crate::model::{Class, Envelope};
+use crate::secret::Secret;
+use crate::telemetry::Metrics;
+
+#[derive(Args)]
+pub(super) struct MountArgs {
+    /// The manifest; `-` reads standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    file: PathBuf,
+    /// Which class of the manifest, where it has several
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The pod's namespace; the class's own where it has one
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// The pod's service account
+    #[arg(short, long, default_value = "default", value_name = "NAME")]
+    service_account: String,
+    /// The pod's name
+    #[arg(long, default_value = "latchkey-mount", value_name = "NAME")]
+    pod: String,
+    /// A token of the pod's, by audience; may be given several times
+    #[arg(long = "token", value_name = "AUDIENCE=FILE")]
+    tokens: Vec<String>,
+    /// Write the files into this folder as the driver would; without it nothing is written
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The configuration file
+    #[arg(long, env = "LATCHKEY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    output: Output,
+}
+
+/// One file of the result; never its content.
+#[derive(Serialize)]
+struct Row {
+    path: String,
+    mode: String,
+    bytes: usize,
+    version: String,
+    from: String,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    class: &'a str,
+    namespace: &'a str,
+    #[serde(rename = "serviceAccount")]
+    account: &'a str,
+    written: Option<&'a str>,
+    files: &'a [Row],
+}
+
+pub(super) fn run(args: &MountArgs, around: Around, out: &mut dyn Write) -> Result<(), Failure> {
+    let config = config::load(args.config.as_ref()).map_err(Failure::Usage)?;
+    let class = class(args).map_err(Failure::Usage)?;
+    let namespace = args.namespace.clone().or_else(|| class.namespace.clone());
+    let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+    let dialect = app::dialect(&class.provider).map_err(|p| Failure::Usage(p.parameter("spec.provider").into()))?;
+    let clock = Clock::system();
+    let pod = pod(args, &namespace, clock).map_err(Failure::Usage)?;
+    let message = driver::request(&class.name, &class.parameters, &pod, &Flavour::Driver16);
+    let envelope = Envelope {
+        attributes: message.attributes,
+        secrets: message.secrets,
+        target_path: message.target_path,
+        permission: message.permission,
+    };
+    let metrics = Metrics::new(VERSION, false, clock);
+    let delivery = runtime()?.block_on(async {
+        let (audit, trail) = app::trail_to_stderr(clock, &metrics)?;
+        let engine = app::engine(&config, clock, metrics.clone(), audit, around)?;
+        let deadline = clock.now() + TIME;
+        let delivery = engine.mount(Order { dialect, envelope, deadline, origin: Origin::Cli }).await;
+        trail.flush(clock.now() + FLUSH).await;
+        delivery
+    });
+    let delivery = delivery.map_err(Failure::Work)?;
+    let rows = rows(&delivery);
+    let written = match &args.out {
+        Some(folder) => Some(write(folder, &delivery, clock)?),
+        None => None,
+    };
+    let report = Report {
+        class: &class.name,
+        namespace: &namespace,
+        account: &args.service_account,
+        written: written.as_deref(),
+        files: &rows,
+    };
+    print(args, &report, out).map_err(|error| unwritable(&error))
+}
+
+/// What a caller without a deadline gets from `serve`.
+const TIME: Duration = Duration::from_secs(45);
+const FLUSH: Duration = Duration::from_secs(2);
+
+fn class(args: &MountArgs) -> Result<Class, Problems> {
+    let unreadable = |error: std::io::Error| {
+        Problem::new(Reason::Invalid, format!("the manifest cannot be read: {}", error.kind()))
+            .parameter("--file")
+            .hop(args.file.display().to_string())
+    };
+    let text = if args.file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin()).map_err(unreadable)?
+    } else {
+        std::fs::read_to_string(&args.file).map_err(unreadable)?
+    };
+    let mut classes = Class::parse_all(&text)?;
+    let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
+    let index = match &args.name {
+        Some(name) => names.iter().position(|known| known == name),
+        None if names.len() > 1 => {
+            let problem = Problem::new(Reason::Invalid, "the manifest has several classes");
+            return Err(problem.parameter("--name").remedy(format!("choose one: {}", names.join(", "))).into());
+        }
+        None => Some(0),
+    };
+    match index {
+        Some(index) if index < classes.len() => Ok(classes.swap_remove(index)),
+        _ => {
+            let problem = Problem::new(Reason::Invalid, "the manifest has no such SecretProviderClass");
+            let near = args.name.as_deref().and_then(|name| nearest(name, names.iter().map(String::as_str)));
+            let remedy = near.map_or_else(|| format!("it has {} of them: {}", names.len(), names.join(", ")), |near| format!("did you mean `{near}`?"));
+            Err(problem.parameter("--name").remedy(remedy).into())
+        }
+    }
+}
+
+fn pod(args: &MountArgs, namespace: &str, clock: Clock) -> Result<Pod, Problems> {
+    let mut tokens = BTreeMap::new();
+    let mut problems = Vec::new();
+    for entry in &args.tokens {
+        let problem = |what: &str| Problem::new(Reason::Invalid, what).parameter("--token").remedy("write AUDIENCE=FILE");
+        let Some((audience, file)) = entry.rsplit_once('=') else {
+            problems.push(problem("has no `=`"));
+            continue;
+        };
+        match std::fs::read(file).map(Zeroizing::new) {
+            Ok(bytes) => {
+                let token = Secret::new(Zeroizing::new(bytes.trim_ascii().to_vec()));
+                tokens.insert(audience.to_owned(), PodToken { token, expires: clock.wall().plus(TOKEN_LIFE) });
+            }
+            Err(error) => problems.push(problem(&format!("its file cannot be read: {}", error.kind())).hop(file)),
+        }
+    }
+    Problems::check(problems)?;
+    Ok(Pod {
+        namespace: namespace.to_owned(),
+        service_account: args.service_account.clone(),
+        name: args.pod.clone(),
+        uid: UID.to_owned(),
+        volume: "secrets".to_owned(),
+        tokens,
+        ..Pod::default()
+    })
+}
+
+/// The uid of the pod that is played; where a token names a pod, it is that one's, and the two must agree.
+const UID: &str = "00000000-0000-4000-8000-000000000000";
+/// Later than any token's own `exp`, which is what counts.
+const TOKEN_LIFE: Duration = Duration::from_secs(86_400);
+
+fn rows(delivery: &Delivery) -> Vec<Row> {
+    let files = delivery.rendered.files().iter().zip(delivery.rendered.versions());
+    let rows = files.map(|(file, version)| Row {
+        path: file.path.to_string(),
+        mode: file.mode.to_string(),
+        bytes: file.contents.len(),
+        version: version.version.clone(),
+        from: delivery.plan.sources().get(file.source).map_or_else(String::new, |source| {
+            format!("{} {} ({})", source.access.store(), source.locator, source.name)
+        }),
+    });
+    rows.collect()
+}
+
+fn write(folder: &Path, delivery: &Delivery, clock: Clock) -> Result<String, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        let problem = Problem::new(Reason::Setup, format!("the files cannot be written: {error}")).parameter("--out");
+        Failure::Work(problem.hop(folder.display().to_string()).into())
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error.kind()))?;
+    let contents: Vec<_> = delivery.rendered.files().iter().map(|file| file.contents.share()).collect();
+    let files: Vec<NewFile<'_>> = delivery
+        .rendered
+        .files()
+        .iter()
+        .zip(&contents)
+        .map(|(file, contents)| NewFile { path: file.path.as_str(), mode: file.mode.bits().into(), contents })
+        .collect();
+    match driver::write(folder, &files, clock.wall()) {
+        Ok(Written::Replaced) => Ok("written".to_owned()),
+        Ok(Written::Unchanged) => Ok("unchanged".to_owned()),
+        Err(problem) => Err(Failure::Work(problem.parameter("--out").into())),
+    }
+}
+
+fn print(args: &MountArgs, report: &Report<'_>, out: &mut dyn Write) -> std::io::Result<()> {
+    if args.output == Output::Json {
+        serde_json::to_writer_pretty(&mut *out, report)?;
+        return writeln!(out);
+    }
+    writeln!(out, "{} for {}/{} (as the administrator)", report.class, report.namespace, report.account)?;
+    let width = report.files.iter().map(|row| row.path.len()).max().unwrap_or(0);
+    for row in report.files {
+        writeln!(out, "  {:width$}  {}  {:>7} B  {}  {}", row.path, row.mode, row.bytes, row.version, row.from)?;
+    }
+    match (report.written, &args.out) {
+        (Some(word), Some(folder)) => writeln!(out, "{word}: {}", folder.display()),
+        _ => writeln!(out, "nothing written: a dry run without --out"),
+    }
+}

@@ -1,0 +1,56 @@
+//! The reference page of flags and keys, made from the flags and keys themselves.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory as _;
+
+use super::Cli;
+
+/// `docs/CONFIGURATION.md`, whole.
+pub fn reference() -> String {
+    let mut page = String::from(HEAD);
+    let command = Cli::command();
+    for name in ["serve", "mount", "local", "demo"] {
+        let Some(sub) = command.find_subcommand(name) else { continue };
+        flags(&mut page, sub, &format!("latchkey {name}"));
+        for nested in sub.get_subcommands() {
+            flags(&mut page, nested, &format!("latchkey {name} {}", nested.get_name()));
+        }
+    }
+    page.push_str(KEYS_HEAD);
+    page.push_str(&crate::config::reference());
+    page.push_str(TAIL);
+    page
+}
+
+fn flags(page: &mut String, command: &clap::Command, title: &str) {
+    let shown = |arg: &&clap::Arg| !matches!(arg.get_id().as_str(), "help" | "version");
+    let mut rows = String::new();
+    for arg in command.get_arguments().filter(shown) {
+        let name = match (arg.get_long(), arg.get_value_names()) {
+            (Some(long), _) => format!("--{long}"),
+            (None, Some([name, ..])) => name.to_string(),
+            (None, _) => arg.get_id().to_string().to_uppercase(),
+        };
+        let variable = arg.get_env().map_or_else(|| "–".to_owned(), |name| format!("`{}`", name.to_string_lossy()));
+        let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let default = if defaults.is_empty() { "–".to_owned() } else { format!("`{}`", defaults.join(",")) };
+        let help = arg.get_help().map_or_else(String::new, ToString::to_string);
+        let _ = writeln!(rows, "| `{name}` | {variable} | {default} | {help} |");
+    }
+    if !rows.is_empty() {
+        let about = command.get_about().map_or_else(String::new, ToString::to_string);
+        let _ = write!(page, "\n### `{title}`\n\n{about}.\n\n| flag | variable | default | meaning |\n|---|---|---|---|\n{rows}");
+    }
+}
+
+const HEAD: &str = "# Configuration\n\nThis page is generated from the program (`UPDATE_DOCS=1 cargo test --test it \
+reference`) and held to it by a test.\n\nThe agent reads its flags, their environment variables, and one YAML file. \
+A flag wins over its variable. Unknown keys of the file are errors that name the nearest known one; everything wrong \
+with the file is told at once. Exit codes: 0 done, 1 failed, 2 usage or configuration.\n\n## Flags\n";
+
+const KEYS_HEAD: &str = "\n## The file\n\n`*` stands for a name of your choice, `[]` for the entries of a list. \
+Durations are whole numbers with `ms`, `s`, `m` or `h`.\n\n";
+
+const TAIL: &str = "\nWithout a file, the variables `LATCHKEY_LOCAL_FILE` and `LATCHKEY_LOCAL_IDENTITY` together \
+configure the store `local`.\n";

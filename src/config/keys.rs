@@ -1,0 +1,116 @@
+//! Every key of the configuration file, once: what reads it, what suggests it, and what documents it.
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its path; `*` stands for a name of the administrator's, `[]` for the entries of a list.
+    pub path: &'static str,
+    /// What its value is.
+    pub value: &'static str,
+    /// What holds without it; empty where nothing does.
+    pub default: &'static str,
+    /// What it is for.
+    pub summary: &'static str,
+}
+
+const fn key(path: &'static str, value: &'static str, default: &'static str, summary: &'static str) -> Key {
+    Key { path, value, default, summary }
+}
+
+/// All keys, in the order of the reference page.
+pub const KEYS: &[Key] = &[
+    key(
+        "stores.*.kind",
+        "`local`",
+        "the store's own name",
+        "What kind of store it is. A store that is named like a kind needs no `kind`.",
+    ),
+    key("stores.*.file", "path", "", "`local`: the encrypted file. Required."),
+    key(
+        "stores.*.identity",
+        "path",
+        "",
+        "`local`: the age identity file that opens it, readable by its owner only. Required.",
+    ),
+    key(
+        "stores.*.issuer",
+        "URL",
+        "",
+        "`local`: the issuer of the cluster's service account tokens. With `jwks` and `audience`, or none of the \
+         three: then the pod's token must be there and verify; without, kubelet's word over the root-only socket is \
+         enough.",
+    ),
+    key("stores.*.jwks", "path", "", "`local`: the issuer's public keys, a JSON Web Key Set (RS256, ES256)."),
+    key(
+        "stores.*.audience",
+        "text",
+        "",
+        "`local`: the audience of the pod's token; it must stand in the CSIDriver's `tokenRequests` too.",
+    ),
+    key(
+        "policy.rules",
+        "list",
+        "absent: everything that the stores allow",
+        "Who may use what. Where it is present, what no rule allows is refused, so an empty list allows nothing.",
+    ),
+    key(
+        "policy.rules[].namespaces",
+        "list of patterns",
+        "",
+        "Namespaces of pods. In every pattern `*` stands for any run of characters. Required, like the other three.",
+    ),
+    key("policy.rules[].serviceAccounts", "list of patterns", "", "Service accounts of pods."),
+    key("policy.rules[].stores", "list of patterns", "", "Names of configured stores."),
+    key(
+        "policy.rules[].objects",
+        "list of patterns",
+        "",
+        "Objects by their canonical spelling, as audit lines show it: the path of an entry of a local store.",
+    ),
+    key(
+        "versions.keyFile",
+        "path",
+        "a key of this process's own",
+        "At least 16 bytes, readable by its owner only: the key of the object versions that the driver writes into the \
+         pod's status. With the same file on every node and over restarts, equal content keeps equal versions.",
+    ),
+    key(
+        "limits.mountsInFlight",
+        "number",
+        "1024",
+        "Mounts at work at once; beyond it kubelet is asked to try again.",
+    ),
+    key(
+        "limits.answerBytes",
+        "number of bytes",
+        "4128768",
+        "Largest encoded answer: the driver's `--max-call-recv-msg-size` less 64 KiB. Raise both together.",
+    ),
+    key(
+        "limits.drain",
+        "duration",
+        "25s",
+        "How long mounts at work may go on after SIGTERM; the pod's `terminationGracePeriodSeconds` is 10 s more.",
+    ),
+    key("limits.livezAfter", "duration", "10s", "How long the runtime may stand still before `/livez` fails."),
+    key("limits.exitAfter", "duration", "30s", "How long it may stand still before the process ends."),
+    key("audit.sink", "`stdout`, `none` or a path", "stdout", "Where audit lines go; a file is opened again when it is moved."),
+    key(
+        "audit.polls",
+        "`changes` or `all`",
+        "changes",
+        "Whether an unchanged delivery is counted and summed up once an hour, or written each time.",
+    ),
+    key(
+        "audit.required",
+        "boolean",
+        "false",
+        "Whether a mount fails (`busy`) when its audit line cannot be written. Otherwise the line is dropped and counted.",
+    ),
+    key(
+        "audit.queueLines",
+        "number",
+        "4096",
+        "Lines that may wait for the sink; one subject may hold a quarter of them.",
+    ),
+];

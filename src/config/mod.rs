@@ -1,0 +1,207 @@
+//! What the administrator says: one YAML file, and the environment. Everything wrong with the file is told at once,
+//! with key, line and what was probably meant. Flags are the CLI's; each has its environment variable there.
+
+mod keys;
+mod reference;
+mod tree;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::audit;
+use crate::engine;
+use crate::error::{Problem, Problems, Reason};
+use crate::model::StoreName;
+use crate::policy::{Pattern, Rule, Rules};
+use crate::serve::watchdog::Patience;
+#[cfg(feature = "local")]
+use crate::store::local;
+use crate::yaml;
+pub use keys::{KEYS, Key};
+pub use reference::reference;
+use tree::{Findings, Section};
+
+/// The configuration file, read.
+#[derive(Debug)]
+pub struct Config {
+    /// The configured stores.
+    pub stores: Vec<Store>,
+    /// Who may use what.
+    pub rules: Rules,
+    /// The key file of object versions.
+    pub version_key: Option<PathBuf>,
+    /// Bounds of the engine.
+    pub limits: engine::Limits,
+    /// How long mounts at work may go on after SIGTERM.
+    pub drain: Duration,
+    /// How long the runtime may stand still.
+    pub patience: Patience,
+    /// The audit trail.
+    pub audit: audit::Config,
+    /// Whether unchanged deliveries are written each.
+    pub audit_all_polls: bool,
+}
+
+/// One configured store, by its kind.
+#[derive(Debug)]
+pub enum Store {
+    /// The embedded encrypted file.
+    #[cfg(feature = "local")]
+    Local(local::Config),
+}
+
+/// Largest configuration: far more than anyone writes by hand, and far less than harms.
+const LIMITS: yaml::Limits = yaml::Limits { bytes: 1 << 20, nodes: 50_000, depth: 32 };
+
+/// The environment's variables that configure the local store where the file does not.
+pub const LOCAL_FILE: &str = "LATCHKEY_LOCAL_FILE";
+/// The identity to [`LOCAL_FILE`].
+pub const LOCAL_IDENTITY: &str = "LATCHKEY_LOCAL_IDENTITY";
+
+/// Reads the file at `path` and the environment; without a file, the environment alone.
+///
+/// # Errors
+/// `setup` where the file cannot be read, `invalid` for everything that is wrong in it.
+pub fn load(path: Option<&PathBuf>) -> Result<Config, Problems> {
+    let text = match path {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            let what = format!("the configuration cannot be read: {}", error.kind());
+            Problem::new(Reason::Setup, what).hop(path.display().to_string()).remedy("see `--config`")
+        })?,
+        None => String::new(),
+    };
+    parse(&text, |name| environment(name))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Reads a configuration's text; `environment` looks variables up.
+///
+/// # Errors
+/// `invalid`, for everything that is wrong in it.
+pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Config, Problems> {
+    let tree = yaml::parse(text, LIMITS)
+        .map_err(|error| Problem::new(Reason::Invalid, error.what).at(error.at).parameter("configuration"))?;
+    let mut findings = Findings::default();
+    let root = Section::root(&tree, &mut findings);
+    let config = read(&root, &environment, &mut findings);
+    Problems::check(findings.0)?;
+    Ok(config)
+}
+
+fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findings: &mut Findings) -> Config {
+    let limits = root.section("limits", findings);
+    let defaults = (engine::Limits::default(), Patience::default());
+    let policy = root.section("policy", findings);
+    let versions = root.section("versions", findings);
+    let audit = root.section("audit", findings);
+    Config {
+        stores: stores(&root.section("stores", findings), environment, findings),
+        rules: rules(&policy, findings),
+        version_key: versions.has("keyFile").then(|| versions.path_of("keyFile", findings)).flatten(),
+        limits: engine::Limits {
+            mounts: limits.number("mountsInFlight", 1, findings).unwrap_or(defaults.0.mounts),
+            answer_bytes: limits.number("answerBytes", 1024, findings).unwrap_or(defaults.0.answer_bytes),
+        },
+        drain: limits.duration("drain", findings).unwrap_or(DRAIN),
+        patience: patience(&limits, findings, defaults.1),
+        audit: audit::Config {
+            sink: match audit.text("sink", findings) {
+                None | Some("stdout") => audit::Sink::Stdout,
+                Some("none") => audit::Sink::None,
+                Some(path) => audit::Sink::File(PathBuf::from(path)),
+            },
+            required: audit.bool("required", findings).unwrap_or(false),
+            queue_lines: audit.number("queueLines", 16, findings).unwrap_or(audit::QUEUE_LINES),
+        },
+        audit_all_polls: audit.word("polls", &[("changes", false), ("all", true)], findings).unwrap_or(false),
+    }
+}
+
+const DRAIN: Duration = Duration::from_secs(25);
+
+fn patience(limits: &Section<'_>, findings: &mut Findings, default: Patience) -> Patience {
+    let patience = Patience {
+        unwell: limits.duration("livezAfter", findings).unwrap_or(default.unwell),
+        dead: limits.duration("exitAfter", findings).unwrap_or(default.dead),
+    };
+    if patience.dead < patience.unwell {
+        findings.add("limits.exitAfter", limits.node(), "is shorter than `limits.livezAfter`", String::new());
+    }
+    patience
+}
+
+fn rules(policy: &Section<'_>, findings: &mut Findings) -> Rules {
+    let patterns = |section: &Section<'_>, name: &str, findings: &mut Findings| {
+        section.texts(name, findings).into_iter().map(Pattern::new).collect::<Vec<_>>()
+    };
+    let Some(list) = policy.list("rules", findings) else { return Rules::open() };
+    let rules = list.iter().map(|rule| Rule {
+        namespaces: patterns(rule, "namespaces", findings),
+        accounts: patterns(rule, "serviceAccounts", findings),
+        stores: patterns(rule, "stores", findings),
+        objects: patterns(rule, "objects", findings),
+    });
+    Rules::only(rules.collect())
+}
+
+fn stores(
+    section: &Section<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    findings: &mut Findings,
+) -> Vec<Store> {
+    let mut stores = Vec::new();
+    let mut named_local = false;
+    for (name, store) in section.named(findings) {
+        let Some(store_name) = StoreName::parse(name) else {
+            let remedy = "a name is lower-case letters, digits and `-`, and begins with a letter".to_owned();
+            findings.add(store.path(), store.node(), "is not a name for a store", remedy);
+            continue;
+        };
+        named_local |= name == "local";
+        match store.text("kind", findings).unwrap_or(name) {
+            #[cfg(feature = "local")]
+            "local" => stores.extend(self::local(store_name, &store, findings)),
+            _ => {
+                let remedy = format!("this build has: {}", KINDS.join(", "));
+                findings.add(store.path(), store.node(), "is of a kind that this build does not have", remedy);
+            }
+        }
+    }
+    #[cfg(feature = "local")]
+    if let (false, Some(file), Some(identity)) = (named_local, environment(LOCAL_FILE), environment(LOCAL_IDENTITY))
+        && let Some(name) = StoreName::parse("local")
+    {
+        stores.push(Store::Local(local::Config { name, file: file.into(), identity: identity.into(), verify: None }));
+    }
+    stores
+}
+
+/// The kinds of store of this build.
+const KINDS: &[&str] = &[
+    #[cfg(feature = "local")]
+    "local",
+];
+
+#[cfg(feature = "local")]
+fn local(name: StoreName, store: &Section<'_>, findings: &mut Findings) -> Option<Store> {
+    let file = store.path_of("file", findings);
+    let identity = store.path_of("identity", findings);
+    let three = ["issuer", "jwks", "audience"];
+    let verify = if three.iter().any(|key| store.has(key)) {
+        let issuer = store.required("issuer", findings);
+        let jwks = store.path_of("jwks", findings);
+        let audience = store.required("audience", findings);
+        Some(local::Verify {
+            issuer: issuer?.to_owned(),
+            jwks: jwks?,
+            audience: crate::model::Audience::new(audience?),
+        })
+    } else {
+        None
+    };
+    Some(Store::Local(local::Config { name, file: file?, identity: identity?, verify }))
+}

@@ -1,0 +1,98 @@
+//! SecretProviderClass manifests, as far as a mount needs them.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Problem, Problems, Reason};
+use crate::yaml::{self, Node};
+
+/// One `SecretProviderClass` of a manifest.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`, where the manifest has one.
+    pub namespace: Option<String>,
+    /// `spec.provider`.
+    pub provider: String,
+    /// `spec.parameters`.
+    pub parameters: BTreeMap<String, String>,
+    /// The line that it begins at.
+    pub line: u32,
+}
+
+/// Largest manifest file.
+const LIMITS: yaml::Limits = yaml::Limits { bytes: 8 << 20, nodes: 200_000, depth: 64 };
+
+impl Class {
+    /// Every class of a file of one or more documents; other kinds are passed over.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the classes, each with its line.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, Problems> {
+        let documents = yaml::documents(text, LIMITS)
+            .map_err(|error| Problem::new(Reason::Invalid, error.what).parameter("manifest").at(error.at))?;
+        let mut problems = Vec::new();
+        let mut classes = Vec::new();
+        for document in &documents {
+            let kind = document.get("kind").and_then(Node::text);
+            match kind {
+                Some("SecretProviderClass") => classes.extend(Self::parse(document, &mut problems)),
+                Some("List") => {
+                    let items = document.get("items").and_then(Node::sequence).unwrap_or_default();
+                    let of_kind = |item: &&Node| item.get("kind").and_then(Node::text) == Some("SecretProviderClass");
+                    for item in items.iter().filter(of_kind) {
+                        classes.extend(Self::parse(item, &mut problems));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Problems::check(problems)?;
+        Ok(classes)
+    }
+
+    fn parse(document: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
+        let before = problems.len();
+        let mut text = |path: &'static [&'static str], required: bool| {
+            let node = path.iter().try_fold(document, |node, key| node.get(key));
+            let text = node.and_then(Node::text).map(str::to_owned);
+            if text.is_none() && (required || node.is_some_and(|node| !node.is_null())) {
+                let at = node.map_or(document.at, |node| node.at);
+                problems.push(Problem::new(Reason::Invalid, "is missing, or is not text").parameter(path.join(".")).at(at));
+            }
+            text
+        };
+        let name = text(&["metadata", "name"], true);
+        let namespace = text(&["metadata", "namespace"], false);
+        let provider = text(&["spec", "provider"], true);
+        let parameters = parameters(document, problems);
+        if problems.len() > before {
+            return None;
+        }
+        Some(Self { name: name?, namespace, provider: provider?, parameters, line: document.at.0 })
+    }
+}
+
+fn parameters(document: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+    let node = document.get("spec").and_then(|spec| spec.get("parameters"));
+    let Some(entries) = node.and_then(Node::mapping) else {
+        let what = "is missing, or is not a mapping of texts";
+        let at = node.map_or(document.at, |node| node.at);
+        problems.push(Problem::new(Reason::Invalid, what).parameter("spec.parameters").at(at));
+        return BTreeMap::new();
+    };
+    let mut parameters = BTreeMap::new();
+    for (key, value) in entries {
+        match (key.text(), value.text()) {
+            (Some(key), Some(value)) => drop(parameters.insert(key.to_owned(), value.to_owned())),
+            // The API server takes an empty string, which is written `""` and is text; nothing is not.
+            (key, None) => {
+                let path = format!("spec.parameters.{}", key.unwrap_or_default());
+                let what = format!("is {}, and every parameter is one text", value.kind());
+                problems.push(Problem::new(Reason::Invalid, what).parameter(path).at(value.at).remedy("write it as a `|` block"));
+            }
+            (None, Some(_)) => {}
+        }
+    }
+    parameters
+}

@@ -1,0 +1,231 @@
+//! The way in: gRPC on several unix sockets at once. Here a call gets its deadline, its answer its code, and a
+//! socket its owner. What a mount means is the engine's.
+
+pub mod admin;
+pub mod code;
+mod connection;
+mod grpc;
+mod guard;
+mod peer;
+mod socket;
+pub mod watchdog;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::clock::Clock;
+use crate::dialect::Dialect;
+use crate::engine::Engine;
+use crate::proto::csi_driver_provider_server::CsiDriverProviderServer;
+use crate::telemetry::{Metrics, Refusal};
+use admin::Readiness;
+pub use grpc::{RUNTIME_NAME, response};
+use guard::Guard;
+use socket::{Name, State};
+
+/// Largest request that is decoded, in bytes: far above what we judge ourselves, so that the refusal is ours.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// Connections at once, over all sockets. A driver keeps one, its restarts and probes a few more.
+const CONNECTIONS_MAX: usize = 256;
+/// How often the owner of a name looks at its path again.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long accepting rests when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What serves: one socket per dialect.
+pub struct Server {
+    /// Mounts.
+    pub engine: Arc<Engine>,
+    /// What is spoken, a socket each.
+    pub dialects: Vec<Arc<dyn Dialect>>,
+    /// Where the sockets stand.
+    pub folder: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// Where figures go.
+    pub metrics: Metrics,
+}
+
+/// A running server.
+#[derive(Clone)]
+pub struct Running {
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    closing: CancellationToken,
+    clock: Clock,
+    /// Whether it can serve.
+    pub ready: Readiness,
+}
+
+impl Server {
+    /// Takes hold of every socket it can, and returns with the futures that keep them, one per socket: they end only
+    /// when the server is stopped. A name that someone else holds is looked at again and again.
+    pub async fn start(self) -> (Running, Vec<impl Future<Output = ()> + Send + 'static>) {
+        let stopping = CancellationToken::new();
+        let running = Running {
+            tasks: TaskTracker::new(),
+            stopping: stopping.clone(),
+            closing: CancellationToken::new(),
+            clock: self.clock,
+            ready: Readiness::new(stopping),
+        };
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut keepers = Vec::new();
+        for dialect in self.dialects {
+            let provider = dialect.provider();
+            let service = grpc::Provider { engine: Arc::clone(&self.engine), dialect, clock: self.clock };
+            let service = CsiDriverProviderServer::new(service)
+                .max_decoding_message_size(REQUEST_BYTES_MAX)
+                .max_encoding_message_size(usize::MAX);
+            let (health, health_service) = tonic_health::server::health_reporter();
+            health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+            let name = "v1alpha1.CSIDriverProvider";
+            health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+            let guard = Guard {
+                routes: Routes::new(service).add_service(health_service).prepare(),
+                provider,
+                engine: Arc::clone(&self.engine),
+                metrics: self.metrics.clone(),
+                clock: self.clock,
+            };
+            let mut keeper = Keeper {
+                provider,
+                name: Name::new(self.folder.join(format!("{provider}.sock"))),
+                state: None,
+                listener: None,
+                guard,
+                metrics: self.metrics.clone(),
+                places: Arc::clone(&places),
+                running: running.clone(),
+            };
+            keeper.look(true).await;
+            keepers.push(keeper.keep());
+        }
+        (running, keepers)
+    }
+}
+
+impl Running {
+    /// Stops accepting and asks every connection to end after the calls at work.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Waits until every connection has ended, at most until `deadline`.
+    pub async fn drained(&self, deadline: crate::clock::Instant) {
+        self.tasks.close();
+        self.closing.cancel();
+        self.clock.until(deadline, self.tasks.wait()).await;
+    }
+
+    /// Sends GOAWAY to every peer; calls at work go on.
+    pub fn go_away(&self) {
+        self.closing.cancel();
+    }
+}
+
+/// Keeps one socket.
+struct Keeper {
+    provider: &'static str,
+    name: Name,
+    state: Option<State>,
+    listener: Option<UnixListener>,
+    guard: Guard,
+    metrics: Metrics,
+    places: Arc<Semaphore>,
+    running: Running,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let clock = self.running.clock;
+        let mut next = clock.now() + LOOK_EVERY;
+        loop {
+            tokio::select! {
+                () = self.running.stopping.cancelled() => return,
+                () = clock.sleep_until(next) => {
+                    self.look(false).await;
+                    next = clock.now() + LOOK_EVERY;
+                }
+                accepted = accept(self.listener.as_ref()) => match accepted {
+                    Ok(stream) => self.admit(stream),
+                    Err(error) => {
+                        tracing::warn!(socket = self.provider, %error, "accepting failed; trying again");
+                        clock.sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn look(&mut self, starting: bool) {
+        let (state, listener) = self.name.look(starting, self.running.clock).await;
+        if let Some(listener) = listener {
+            self.listener = Some(listener);
+        }
+        if self.state.as_ref() == Some(&state) {
+            return;
+        }
+        let (was, is) = (self.state == Some(State::Bound), state == State::Bound);
+        if was != is {
+            self.running.ready.bound(is);
+        }
+        self.metrics.socket(self.provider, state.figure());
+        let path = self.name.path.display();
+        match &state {
+            State::Bound => tracing::info!(socket = self.provider, %path, "listening"),
+            State::StandBy(why) => tracing::warn!(socket = self.provider, %path, why, "standing by for this name"),
+            State::Replaced => tracing::info!(socket = self.provider, %path, "a newer agent has taken over"),
+            State::Blocked(why) => tracing::error!(socket = self.provider, %path, why, "cannot have this name"),
+        }
+        self.state = Some(state);
+    }
+
+    fn admit(&self, stream: UnixStream) {
+        match peer::admit(&stream) {
+            Ok(Ok(())) => {}
+            Ok(Err(uid)) => {
+                self.metrics.connection_refused(Refusal::Peer);
+                tracing::warn!(socket = self.provider, uid, "a peer that is neither root nor us was turned away");
+                return;
+            }
+            Err(error) => {
+                self.metrics.connection_refused(Refusal::Peer);
+                tracing::warn!(socket = self.provider, %error, "a peer without credentials was turned away");
+                return;
+            }
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.metrics.connection_refused(Refusal::Limit);
+            return;
+        };
+        let running = &self.running;
+        let served = connection::serve(
+            stream,
+            self.guard.clone(),
+            running.clock,
+            running.tasks.clone(),
+            running.closing.clone(),
+        );
+        running.tasks.spawn(async move {
+            served.await;
+            drop(place);
+        });
+    }
+}
+
+/// The next connection; never, while there is no listener.
+async fn accept(listener: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,128 @@
+//! Who owns the name of a socket: bind, take over, stand by, look again.
+//!
+//! A socket is made under another name with mode 0600 from before `bind`, and renamed into place, so that nobody ever
+//! meets one that is open to others or not listening yet. What stands at the path decides:
+//!
+//! | at the path | at start | later |
+//! |---|---|---|
+//! | nothing, or a socket that refuses | bind | bind |
+//! | our own socket | – | keep |
+//! | another Latchkey | take over by rename | give way: it is newer |
+//! | anyone else that answers, or does not | stand by | stand by |
+//! | not a socket | leave it, stand by | the same |
+//!
+//! Nothing is unlinked at exit: the driver waits on the path for the next agent.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, fchmod};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use tokio::net::UnixListener;
+
+use crate::clock::Clock;
+use crate::driver::{Answer, ask};
+use crate::telemetry::SocketState;
+
+/// How long a socket that someone holds may take to say who it is.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections that wait to be accepted: more than a driver and its probes ever open.
+const BACKLOG: i32 = 128;
+
+/// A socket's path and what is known of it.
+pub(super) struct Name {
+    pub(super) path: PathBuf,
+    ours: Option<(u64, u64)>,
+}
+
+/// What the holder of a name does now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The path is ours and we listen.
+    Bound,
+    /// Another provider answers there, or holds it in silence.
+    StandBy(String),
+    /// A newer Latchkey has taken the path over.
+    Replaced,
+    /// Something stands there that is not ours to remove.
+    Blocked(String),
+}
+
+impl State {
+    /// As the metric has it.
+    pub(super) const fn figure(&self) -> SocketState {
+        match self {
+            Self::Bound => SocketState::Bound,
+            Self::StandBy(_) => SocketState::Standby,
+            Self::Replaced => SocketState::Replaced,
+            Self::Blocked(_) => SocketState::Blocked,
+        }
+    }
+}
+
+impl Name {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path, ours: None }
+    }
+
+    /// Looks at the path and does what the table says; a listener where one was made.
+    pub(super) async fn look(&mut self, starting: bool, clock: Clock) -> (State, Option<UnixListener>) {
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.take(),
+            Err(error) => (State::Blocked(format!("cannot be looked at: {error}")), None),
+            Ok(meta) if !meta.file_type().is_socket() => {
+                (State::Blocked("is not a socket, and is left alone".to_owned()), None)
+            }
+            Ok(meta) if self.ours == Some((meta.dev(), meta.ino())) => (State::Bound, None),
+            Ok(_) => match ask(&self.path, ASK_TIMEOUT, clock).await {
+                Answer::Refused | Answer::Absent => self.take(),
+                Answer::Latchkey(_) if starting => self.take(),
+                Answer::Latchkey(_) => (State::Replaced, None),
+                Answer::Other(name) if name.is_empty() => {
+                    (State::StandBy("is answered by something that is no provider".to_owned()), None)
+                }
+                Answer::Other(name) => (State::StandBy(format!("is answered by `{name}`")), None),
+                Answer::Silent => (State::StandBy("is held by something that does not answer".to_owned()), None),
+            },
+        }
+    }
+
+    fn take(&mut self) -> (State, Option<UnixListener>) {
+        match listener(&self.path) {
+            Ok((listener, inode)) => {
+                self.ours = Some(inode);
+                (State::Bound, Some(listener))
+            }
+            Err(error) => (State::Blocked(format!("cannot be bound: {error}")), None),
+        }
+    }
+}
+
+fn listener(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+    let fresh = fresh_name(path)?;
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    bind(&socket, &SocketAddrUnix::new(&fresh)?)?;
+    listen(&socket, BACKLOG)?;
+    let meta = fs::symlink_metadata(&fresh)?;
+    fs::rename(&fresh, path)?;
+    let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
+    Ok((listener, (meta.dev(), meta.ino())))
+}
+
+/// Beside the path, hidden, and of this process: the driver never looks at it.
+fn fresh_name(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket has no name"))?;
+    Ok(path.with_file_name(format!(".{name}.{}", std::process::id())))
+}
