@@ -6,7 +6,7 @@ use std::fmt;
 use super::collect::{Facts, Kind, Mention, Written, collect};
 use super::scope::{Names, Reached};
 use super::source::Source;
-use super::table::Table;
+use super::table::{Table, starts};
 
 /// A line that breaks the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ fn unlisted(table: &Table, module: &[String]) -> Option<String> {
     let Some(unit) = table.unit(module) else { return Some(top.clone()) };
     // `store` and `dialect` are folders of units: there, a file that is in no row must be a declared part.
     let folder = table.units().any(|other| other.starts_with(&format!("{unit}::")));
-    let part = table.parts.iter().any(|part| module.join("::").starts_with(part.path));
+    let part = table.parts.iter().any(|part| starts(&module.join("::"), part.path));
     (folder && module.len() > 1 && !part).then(|| module[..2].join("::"))
 }
 

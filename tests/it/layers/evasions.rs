@@ -53,6 +53,8 @@ fn a_renamed_or_disguised_library_is_recognised() {
         "mod inner { pub use age; } use inner::age as years;",
         "type Key = age::Key;",
         "fn f() { let _ = <Key as age::Recipient>::wrap(); }",
+        "core::include!(x);",
+        "use core as c; c::include!(x);",
         "fn f() { core::time::Duration::ZERO; std::env::var(x); }",
         "#[cfg_attr(feature = \"x\", derive(clap::Parser))] struct S;",
         "#[cfg(not(test))] fn f() { age::decrypt(); }",

@@ -9,7 +9,8 @@ pub(super) struct Table {
     pub(super) rows: &'static [Row],
     /// Names of another unit that a unit may use although its row does not list that unit.
     pub(super) only: &'static [Names],
-    /// Names of another unit that a unit may not use although its row lists that unit.
+    /// Names of another unit that a unit may not use although its row lists that unit: in no path, and as a method on
+    /// nothing, since the checker does not know types.
     pub(super) never: &'static [Names],
     pub(super) parts: &'static [Part],
     pub(super) alone: &'static [Alone],
@@ -195,7 +196,7 @@ fn lists(patterns: &str, unit: &str) -> bool {
 }
 
 /// Whether a path is `prefix` or lies below it; `aws_*` is the beginning of a name.
-fn starts(path: &str, prefix: &str) -> bool {
+pub(super) fn starts(path: &str, prefix: &str) -> bool {
     match prefix.strip_suffix('*') {
         Some(beginning) => path.starts_with(beginning),
         None => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")),
