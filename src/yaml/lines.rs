@@ -60,13 +60,9 @@ impl<'a> Lines<'a> {
         {
             return tab;
         }
-        let what = match error.info() {
-            "unexpected eof" => "the text ends too early".to_owned(),
-            info if info.starts_with("unexpected character") => {
-                "a character that no value can start with".to_owned()
-            }
-            info => info.to_owned(),
-        };
+        let info = error.info();
+        let ours = WORDS.iter().find(|(theirs, _)| info.contains(theirs)).map(|(_, ours)| *ours);
+        let what = ours.unwrap_or(info).to_owned();
         Error { at: self.exact(*error.marker()), what }
     }
 
@@ -129,6 +125,18 @@ impl<'a> Lines<'a> {
         }
     }
 }
+
+/// What the parser says, by a piece of it, and what people understand. It names a character in the first only.
+const WORDS: [(&str, &str); 8] = [
+    ("unexpected character", "a character that no value can start with"),
+    ("unexpected eof", "the text ends too early"),
+    ("did not find expected node content", "a value is missing here"),
+    ("while parsing a flow mapping", "a comma or a closing brace is missing before this"),
+    ("while parsing a flow sequence", "a comma or a closing bracket is missing before this"),
+    ("quoted scalar, found unexpected end", "the quotes that open here are never closed"),
+    ("mapping values are not allowed", "a colon stands where no value can follow; put the text in quotes"),
+    ("found unknown anchor", "the alias has no anchor"),
+];
 
 fn pair(line: usize, column: usize) -> (u32, u32) {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

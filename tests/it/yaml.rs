@@ -133,7 +133,7 @@ fn y_01_what_is_not_yaml_is_refused_with_its_place() {
     for (text, at) in [
         ("[", (1, 2)),
         ("a: [b\nc: d", (2, 2)),
-        ("a: 'b", (1, 6)),
+        ("a: 'b", (1, 4)),
         ("a: b: c", (1, 5)),
         ("a: }", (1, 4)),
         ("a:\n  b\n c: d", (3, 3)),
@@ -150,7 +150,8 @@ fn y_01_what_is_not_yaml_is_refused_with_its_place() {
 fn y_01_a_tab_as_indentation_is_refused_with_its_place() {
     for (text, at) in [
         ("a:\n\tb: c\n", (2, 1)),
-        ("a:\n  b: 1\n\tc: 2\n", (3, 1)),
+        ("a:\n  b: 1\n\tc: 2\n", (2, 6)),
+        ("a:\n  b: '1'\n\tc: 2\n", (3, 1)),
         ("a:\n  \tb: c\n", (2, 3)),
         ("a:\n\t- b\n", (2, 1)),
         ("a:\n\t\"b\"\n", (2, 1)),
@@ -158,7 +159,8 @@ fn y_01_a_tab_as_indentation_is_refused_with_its_place() {
         ("a: &x b\nc:\n\t*x\n", (3, 1)),
         ("-\ta: b\n", (1, 2)),
         ("\ta: b\n", (1, 1)),
-        ("? a\n:\tb: c\n", (2, 2)),
+        ("? a\n:\t\"b\": c\n", (2, 2)),
+        ("a: b\n\tc", (1, 4)),
     ] {
         let error = refused(text);
         assert_eq!(error.at, at, "{text:?}: {error}");
@@ -172,11 +174,10 @@ fn a_tab_that_indents_nothing_is_taken() {
         "a: \tb",
         "a:\t\"b\"",
         "a: b\t# c",
-        "a: [\n\tb,\n\tc\n\t]",
+        "[\n\tb,\n\tc\n\t]",
         "{\n\t\"a\": {\n\t\t\"b\": \"c\"\n\t}\n}",
-        "a: &x !!map {\n\tb: c }",
-        "a: !!map # why\n  {\n\tb: c }",
-        "a: b\n\tc",
+        "&x !!map {\n\tb: c }",
+        "!!map # why\n  {\n\tb: c }",
         "a: |\n  b\n  \tc",
         "a: 1\n\t\nb: 2",
     ] {
