@@ -138,20 +138,17 @@ impl Problem {
         Self { reason, place: Box::default(), what: printable(what.as_ref()), remedy: Cow::Borrowed("") }
     }
 
-    /// With what to do about it.
+    /// With what to do about it. Control characters in a text that was put together are escaped.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
-        self.remedy = remedy.into();
+        self.remedy = safe(remedy.into());
         self
     }
 
     /// In this parameter.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.place.parameter = Some(match name.into() {
-            Cow::Borrowed(name) => Cow::Borrowed(name),
-            Cow::Owned(name) => Cow::Owned(printable(&name)),
-        });
+        self.place.parameter = Some(safe(name.into()));
         self
     }
 
@@ -313,6 +310,14 @@ pub fn printable(text: &str) -> String {
         if hostile(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
+}
+
+/// Our own words as they are, any other text [`printable`].
+fn safe(text: Cow<'static, str>) -> Cow<'static, str> {
+    match text {
+        Cow::Borrowed(ours) => Cow::Borrowed(ours),
+        Cow::Owned(text) => Cow::Owned(printable(&text)),
+    }
 }
 
 /// The nearest of the known words, where one is near enough to be what was meant.

@@ -8,3 +8,4 @@ pub mod model;
 pub mod proto;
 pub mod secret;
 pub mod store;
+pub mod yaml;

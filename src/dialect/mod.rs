@@ -1,6 +1,8 @@
 //! A dialect turns the parameters of a class into a plan. Pure: the same text gives the same plan, every problem is
 //! reported at once with its place and remedy, and nothing outside is asked.
 
+pub mod native;
+
 use crate::error::Problems;
 use crate::model::{Attributes, Catalog, FileMode, Plan};
 

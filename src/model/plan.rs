@@ -108,6 +108,15 @@ impl Plan {
         files: Vec<FileSpec>,
         parameter: &'static str,
     ) -> Result<Self, Problems> {
+        Problems::check(Self::review(sources.len(), &files, parameter))?;
+        debug_assert!(
+            files.iter().all(|file| matches!(file.body, Body::Cut { source, .. } if source < sources.len()))
+        );
+        Ok(Self { sources, files })
+    }
+
+    /// What [`Self::new`] would refuse, for a dialect that has found other problems already and tells all at once.
+    pub fn review(sources: usize, files: &[FileSpec], parameter: &'static str) -> Vec<Problem> {
         let mut problems = Vec::new();
         if files.is_empty() {
             let what = "the class asks for no objects, and an empty answer would leave the volume as it is";
@@ -115,22 +124,15 @@ impl Plan {
                 Problem::new(Reason::Invalid, what).parameter(parameter).remedy("name at least one object"),
             );
         }
-        if files.len() > Self::OBJECTS_MAX || sources.len() > Self::OBJECTS_MAX {
-            let what = format!(
-                "{} objects in one mount, {} at most",
-                files.len().max(sources.len()),
-                Self::OBJECTS_MAX
-            );
+        let objects = files.len().max(sources);
+        if objects > Self::OBJECTS_MAX {
+            let what = format!("{objects} objects in one mount, {} at most", Self::OBJECTS_MAX);
             problems.push(
                 Problem::new(Reason::Invalid, what).parameter(parameter).remedy("split the class in two"),
             );
         }
-        conflicts(&files, parameter, &mut problems);
-        debug_assert!(
-            files.iter().all(|file| matches!(file.body, Body::Cut { source, .. } if source < sources.len()))
-        );
-        Problems::check(problems)?;
-        Ok(Self { sources, files })
+        conflicts(files, parameter, &mut problems);
+        problems
     }
 
     /// The objects to read.

@@ -125,12 +125,21 @@ fn spread(folder: &RelPath, material: &Material) -> Result<Vec<(RelPath, Secret)
     for (name, value) in &part.fields {
         let path = folder.join(name).map_err(|rule| {
             let what = format!("the field `{}` cannot be a file name: it {rule}", printable(name));
-            Problem::new(Reason::Invalid, what).remedy("write `files:` and give it a path of its own")
+            Problem::new(Reason::Invalid, what).remedy(OWN_PATH)
         })?;
+        // A field may have a slash in its name; the driver would write the file or the folder, whichever came last.
+        let above = name.match_indices('/').map(|(at, _)| &name[..at]);
+        if let Some(folder) = above.into_iter().find(|folder| part.fields.contains_key(*folder)) {
+            let what =
+                format!("the field `{folder}` would be both a file and the folder of the field `{name}`");
+            return Err(Problem::new(Reason::Invalid, what).remedy(OWN_PATH));
+        }
         written.push((path, value.clone()));
     }
     Ok(written)
 }
+
+const OWN_PATH: &str = "write `files:` and give it a path of its own";
 
 fn nothing(plan: &Plan) -> Problem {
     let names: Vec<String> = plan.sources().iter().map(super::plan::Source::label).collect();

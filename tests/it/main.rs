@@ -6,4 +6,7 @@
 )]
 
 mod layers;
+mod native;
+mod render;
 mod tidy;
+mod yaml;

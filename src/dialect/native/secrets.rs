@@ -1,0 +1,231 @@
+//! `secrets`: what to read. Each entry is a name and the keys of its store's kind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SECRETS;
+use super::keys::{self, Found, document, is_name, key, listed, short};
+use crate::error::{Problem, Reason, nearest};
+use crate::model::locator::local::{self, EntryPath};
+use crate::model::{Access, Catalog, Entry, Locator, Source, Want};
+use crate::yaml::Node;
+
+/// A secret of the class.
+pub(super) struct Declared {
+    /// Its name, as written.
+    pub(super) name: String,
+    /// Where it is declared.
+    pub(super) at: (u32, u32),
+    /// What to read; `None` where that could not be made out, which is a problem told already.
+    pub(super) source: Option<Source>,
+}
+
+/// Keys of a local secret.
+const LOCAL: [&str; 5] = ["store", "path", "version", "optional", "fresh"];
+
+/// Keys of secrets in stores of other kinds, to tell a wrong store from a wrong key.
+const ELSEWHERE: [(&str, &str); 26] = [
+    ("method", "vault"),
+    ("args", "vault"),
+    ("authMount", "vault"),
+    ("namespace", "vault"),
+    ("audience", "vault"),
+    ("renewAt", "vault"),
+    ("overlap", "vault"),
+    ("revoke", "vault"),
+    ("share", "vault"),
+    ("role", "vault or aws"),
+    ("name", "aws"),
+    ("prefix", "aws"),
+    ("stage", "aws"),
+    ("label", "aws"),
+    ("region", "aws"),
+    ("failoverRegion", "aws"),
+    ("parameter", "aws or gcp"),
+    ("vault", "azure"),
+    ("key", "azure"),
+    ("certificate", "azure"),
+    ("history", "azure"),
+    ("tenant", "azure"),
+    ("client", "azure"),
+    ("secret", "azure or gcp"),
+    ("project", "gcp"),
+    ("location", "gcp"),
+];
+
+/// Reads the parameter. `None` where its entries could not be seen at all.
+pub(super) fn read(text: Option<&str>, catalog: &Catalog, problems: &mut Found) -> Option<Vec<Declared>> {
+    let root = match document(SECRETS, text.unwrap_or_default(), "names to secrets") {
+        Ok(root) => root,
+        Err(problem) => {
+            problems.push(problem);
+            return None;
+        }
+    };
+    let entries = root.mapping().unwrap_or_default();
+    if entries.is_empty() {
+        let what = "the class asks for no objects";
+        problems.push(
+            Problem::new(Reason::Invalid, what)
+                .parameter(SECRETS)
+                .remedy("name at least one secret, as in `db: { store: local, path: prod/db }`"),
+        );
+        return None;
+    }
+    let declared = entries.iter().map(|(name, secret)| Declared {
+        name: key(name).to_owned(),
+        at: name.at,
+        source: Reader { name, problems }.source(secret, catalog),
+    });
+    Some(declared.collect())
+}
+
+/// Reads one entry, and goes on after each problem.
+struct Reader<'a> {
+    name: &'a Node,
+    problems: &'a mut Found,
+}
+
+impl Reader<'_> {
+    fn refuse(&mut self, at: &Node, what: impl AsRef<str>, remedy: impl Into<String>) {
+        let name = format!("secret `{}`", short(key(self.name)));
+        self.problems.push(keys::problem(SECRETS, at, what).object(name).remedy(remedy.into()));
+    }
+
+    fn source(&mut self, secret: &Node, catalog: &Catalog) -> Option<Source> {
+        let name = self.name;
+        let named = is_name(key(name));
+        if !named {
+            let rule = "name it with a lower-case letter, then lower-case letters, digits and `_`";
+            self.refuse(name, "the name of the secret is not one that files can refer to", rule);
+        }
+        let Some(pairs) = secret.mapping() else {
+            let what = format!("the secret is {}, where a mapping is expected", secret.kind());
+            self.refuse(secret, what, "write it as `{ store: local, path: prod/db }`");
+            return None;
+        };
+        let entry = self.store(secret, catalog);
+        for (key, _) in pairs {
+            self.key(key);
+        }
+        let path = self.path(secret);
+        let version = self.value(secret, "version", version, VERSION);
+        let optional = self.value(secret, "optional", Node::bool, "`true` or `false`");
+        let fresh = self.value(secret, "fresh", |node| duration(node.text()?), FRESH);
+        let (true, Some(entry), Some(path), Ok(version), Ok(optional), Ok(fresh)) =
+            (named, entry, path, version, optional, fresh)
+        else {
+            return None;
+        };
+        let locator = match &entry.access {
+            Access::Local(_) => Locator::Local(local::Locator { path, version }),
+        };
+        let want = Want { optional: optional.unwrap_or(false), fresh };
+        Some(Source { name: key(name).to_owned(), access: Arc::new(entry.access.clone()), locator, want })
+    }
+
+    fn store<'c>(&mut self, secret: &Node, catalog: &'c Catalog) -> Option<&'c Entry> {
+        let Some(store) = secret.get("store") else {
+            self.refuse(self.name, "the secret names no store", "add `store:` with the name of a store");
+            return None;
+        };
+        let Some(text) = store.text() else {
+            let what = format!("`store` is {}, where the name of a store is expected", store.kind());
+            self.refuse(store, what, "write the name of a store");
+            return None;
+        };
+        catalog
+            .entry(text)
+            .map_err(|problem| {
+                let name = format!("secret `{}`", short(key(self.name)));
+                self.problems.push(problem.parameter(SECRETS).at(store.at).object(name));
+            })
+            .ok()
+    }
+
+    fn key(&mut self, node: &Node) {
+        let word = key(node);
+        if LOCAL.contains(&word) {
+            return;
+        }
+        let has = format!("a local secret has {}", listed(&LOCAL));
+        if word == "<<" {
+            self.refuse(
+                node,
+                "merge keys are not read",
+                "write the keys out, or use an alias for the whole secret",
+            );
+        } else if let Some((_, kinds)) = ELSEWHERE.iter().find(|(other, _)| *other == word) {
+            let what = format!("`{word}` is a key of secrets of {kinds}, and this one is of a local store");
+            self.refuse(node, what, has);
+        } else {
+            let remedy = match nearest(word, LOCAL) {
+                Some(near) => format!("did you mean `{near}`? {has}"),
+                None => format!("remove it: {has}"),
+            };
+            self.refuse(node, format!("a secret has no key `{}`", short(word)), remedy);
+        }
+    }
+
+    fn path(&mut self, secret: &Node) -> Option<EntryPath> {
+        let Some(node) = secret.get("path") else {
+            self.refuse(
+                self.name,
+                "the secret names no path",
+                "add `path:` with the entry's path in the store",
+            );
+            return None;
+        };
+        let path = node.text().and_then(EntryPath::parse);
+        if path.is_none() {
+            self.refuse(
+                node,
+                format!("`path` does not name an entry: {}", EntryPath::RULE),
+                "correct the path",
+            );
+        }
+        path
+    }
+
+    /// An optional key: `Ok(None)` where it is not written, `Err` where it cannot be read.
+    fn value<T>(
+        &mut self,
+        secret: &Node,
+        key: &str,
+        read: impl FnOnce(&Node) -> Option<T>,
+        expected: &str,
+    ) -> Result<Option<T>, ()> {
+        let Some(node) = secret.get(key) else { return Ok(None) };
+        read(node).map(Some).ok_or_else(|| {
+            let remedy = format!("write {expected}, or leave `{key}` out");
+            self.refuse(node, format!("`{key}` is not {expected}"), remedy);
+        })
+    }
+}
+
+const VERSION: &str = "a whole number from 1 on";
+const FRESH: &str = "a duration like `60s`, `5m` or `1h`, or `0`";
+
+fn version(node: &Node) -> Option<u64> {
+    let text = node.text()?;
+    let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    if digits { text.parse().ok() } else { None }
+}
+
+/// A whole number of seconds, minutes or hours.
+fn duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
+}

@@ -1,0 +1,144 @@
+//! The text by lines: positions for people, and the rules that the event parser does not enforce.
+
+use std::ops::Range;
+
+use saphyr_parser::{Marker, ScanError};
+
+use super::Error;
+
+/// A text, and where its lines start.
+pub(super) struct Lines<'a> {
+    text: &'a str,
+    /// Byte offsets. Never empty.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        let mut starts = vec![0];
+        // YAML 1.2 breaks lines at LF, CR and CRLF, and at nothing else.
+        for (at, byte) in bytes.iter().enumerate() {
+            if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
+                starts.push(at + 1);
+            }
+        }
+        Self { text, starts }
+    }
+
+    /// The line of that number, from 1, with its break; empty beyond the last.
+    fn line(&self, number: usize) -> &'a str {
+        let start = self.starts.get(number.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let end = self.starts.get(number).copied().unwrap_or(self.text.len());
+        &self.text[start..end]
+    }
+
+    /// A position as it came, which costs nothing.
+    pub(super) fn quick(&self, mark: Marker) -> (u32, u32) {
+        if mark.line() > self.starts.len() { self.end() } else { pair(mark.line(), mark.col() + 1) }
+    }
+
+    /// A position brought back into the text: the parser counts a line too many at the end of one without a break.
+    pub(super) fn exact(&self, mark: Marker) -> (u32, u32) {
+        if mark.line() > self.starts.len() {
+            return self.end();
+        }
+        let width = self.line(mark.line()).trim_end_matches(['\n', '\r']).chars().count();
+        pair(mark.line(), mark.col().min(width) + 1)
+    }
+
+    /// Just behind the last character.
+    fn end(&self) -> (u32, u32) {
+        let last = self.starts.len();
+        pair(last, self.line(last).chars().count() + 1)
+    }
+
+    /// The parser's own refusal. Its words are fixed ones, but for the one that names a character.
+    pub(super) fn refusal(&self, error: &ScanError) -> Error {
+        if error.info().contains("tab")
+            && let Err(tab) = self.indentation(*error.marker())
+        {
+            return tab;
+        }
+        let info = error.info();
+        let ours = WORDS.iter().find(|(theirs, _)| info.contains(theirs)).map(|(_, ours)| *ours);
+        let what = ours.unwrap_or(info).to_owned();
+        Error { at: self.exact(*error.marker()), what }
+    }
+
+    /// Refuses characters that YAML allows only as escapes. The parser takes a NUL for the end of the text.
+    pub(super) fn printable(&self) -> Result<(), Error> {
+        let allowed = |c: char| {
+            matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..)
+                && !matches!(c, '\u{fffe}' | '\u{ffff}')
+        };
+        let Some(at) = self.text.find(|c| !allowed(c)) else { return Ok(()) };
+        let line = self.starts.partition_point(|start| *start <= at);
+        let column = self.text[self.starts[line - 1]..at].chars().count() + 1;
+        Err(Error { at: pair(line, column), what: "a control character stands in the text".to_owned() })
+    }
+
+    /// Refuses a `%YAML` directive of a version that this is not, in the lines before a document.
+    pub(super) fn version(&self, prologue: Range<usize>) -> Result<(), Error> {
+        for number in prologue {
+            let line = self.line(number).trim_start_matches('\u{feff}');
+            let mut words = line.split_ascii_whitespace();
+            if words.next() == Some("%YAML") && !matches!(words.next(), Some("1.1" | "1.2")) {
+                let what = "the directive asks for a YAML version other than 1.1 and 1.2".to_owned();
+                return Err(Error { at: pair(number, 1), what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a tab among what stands before the first thing of a line: indentation is made of spaces, and parsers
+    /// differ in what a tab is worth. For nodes of block style only; inside brackets a tab is mere white space.
+    pub(super) fn indentation(&self, mark: Marker) -> Result<(), Error> {
+        let indent = |byte: &u8| matches!(byte, b' ' | b'\t' | b'-' | b'?' | b':');
+        let before = self.line(mark.line()).bytes().take(mark.col()).take_while(|byte| indent(byte));
+        let run: Vec<u8> = before.collect();
+        match run.iter().position(|byte| *byte == b'\t') {
+            Some(tab) if run.len() == mark.col() => {
+                let what = "a tab is used as indentation, where only spaces may stand".to_owned();
+                Err(Error { at: pair(mark.line(), tab + 1), what })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the list or mapping that starts here is one in brackets, behind its anchor and tag.
+    pub(super) fn in_brackets(&self, mark: Marker) -> bool {
+        let line = self.line(mark.line());
+        let column = line.char_indices().nth(mark.col()).map_or(line.len(), |(at, _)| at);
+        let start = self.starts.get(mark.line().saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let mut rest = &self.text[start + column..];
+        loop {
+            rest = rest.trim_start();
+            rest = match rest.as_bytes().first() {
+                Some(b'[' | b'{') => return true,
+                Some(b'#') => rest.trim_start_matches(|c| c != '\n' && c != '\r'),
+                Some(b'!' | b'&') => {
+                    rest.trim_start_matches(|c: char| !c.is_whitespace() && !"[]{},".contains(c))
+                }
+                _ => return false,
+            };
+        }
+    }
+}
+
+/// What the parser says, by a piece of it, and what people understand. It names a character in the first only.
+const WORDS: [(&str, &str); 8] = [
+    ("unexpected character", "a character that no value can start with"),
+    ("unexpected eof", "the text ends too early"),
+    ("did not find expected node content", "a value is missing here"),
+    ("while parsing a flow mapping", "a comma or a closing brace is missing before this"),
+    ("while parsing a flow sequence", "a comma or a closing bracket is missing before this"),
+    ("quoted scalar, found unexpected end", "the quotes that open here are never closed"),
+    ("mapping values are not allowed", "a colon stands where no value can follow; put the text in quotes"),
+    ("found unknown anchor", "the alias has no anchor"),
+];
+
+fn pair(line: usize, column: usize) -> (u32, u32) {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    (number(line), number(column))
+}
