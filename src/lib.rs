@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod dialect;
+pub mod driver;
 pub mod error;
 pub mod model;
 pub mod proto;

@@ -10,3 +10,5 @@ mod native;
 mod render;
 mod tidy;
 mod yaml;
+mod driver;
+mod support;

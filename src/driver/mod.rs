@@ -1,0 +1,13 @@
+//! The other side of the contract: what the Secrets Store CSI Driver sends, how it reads the answer and how it writes
+//! a volume. For `demo`, `mount --out`, the question "who answers at this socket?", and the tests.
+//!
+//! Facts: `driver.md` §1–§3 of the specification, driver 1.6.0. It knows no engine and serves nothing.
+
+mod client;
+mod request;
+mod wire;
+mod writer;
+
+pub use client::{Answer, Client, Limit, Mounted, Refusal, Version, ask};
+pub use request::{Flavour, Pod, PodToken, request};
+pub use writer::{NewFile, Written, write};

@@ -1,0 +1,4 @@
+//! What several parts of the suite need: the other sides of the agent.
+
+pub mod driver_like;
+pub mod provider;
