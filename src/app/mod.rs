@@ -1,0 +1,4 @@
+//! Composition: the only place that names concrete stores.
+
+#[cfg(feature = "local")]
+pub mod local;

@@ -1,0 +1,4 @@
+//! The command line.
+
+#[cfg(feature = "local")]
+pub mod local;
