@@ -1,6 +1,8 @@
 //! Latchkey: one agent per Kubernetes node that delivers secrets from every store a team uses into pods.
 //! `ARCHITECTURE.md` is the map of this crate.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod dialect;
 pub mod driver;

@@ -1,6 +1,9 @@
 //! The joint between the engine and a backend. A store does IO and nothing else: one attempt each, no cache, no lease
 //! book, no idea of a pod's fate.
 
+#[cfg(feature = "local")]
+pub mod local;
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
