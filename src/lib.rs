@@ -2,13 +2,19 @@
 //! `ARCHITECTURE.md` is the map of this crate.
 
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod dialect;
 pub mod driver;
+pub mod engine;
 pub mod error;
 pub mod model;
+pub mod policy;
 pub mod proto;
 pub mod secret;
+pub mod serve;
 pub mod store;
+pub mod telemetry;
 pub mod yaml;

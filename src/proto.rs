@@ -4,6 +4,7 @@
     unreachable_pub,
     clippy::all,
     clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
     clippy::use_self,
     reason = "generated code"
 )]

@@ -6,6 +6,7 @@ pub mod local;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,14 +18,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dialect::Dialect;
 use crate::dialect::native::Native;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Delivery, Engine, Order, Origin};
 use crate::error::{Problem, Problems, Reason, nearest};
-use crate::model::{self, Catalog, Entry, StoreName, VersionKey};
+use crate::model::{self, Catalog, Entry, Envelope, StoreName, VersionKey};
 use crate::secret::DigestKey;
 use crate::serve::watchdog::Pulse;
 use crate::serve::{Server, admin};
@@ -39,6 +40,12 @@ pub fn as_is(store: Arc<dyn Store>) -> Arc<dyn Store> {
     store
 }
 
+/// Where lines go.
+pub type Stream = Box<dyn Write + Send>;
+
+/// Our release.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// How an agent is set up, besides its configuration.
 pub struct Settings {
     /// Where the sockets stand.
@@ -49,6 +56,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// What is put around every store.
     pub around: Around,
+    /// Takes audit lines where the configuration names no file.
+    pub stdout: Stream,
     /// Ends the process, from outside the runtime, when that stands still.
     pub end: fn(),
 }
@@ -62,7 +71,7 @@ fn dialects() -> Vec<Arc<dyn Dialect>> {
 ///
 /// # Errors
 /// `setup`, with the providers that there are.
-pub fn dialect(provider: &str) -> Result<Arc<dyn Dialect>, Problem> {
+fn dialect(provider: &str) -> Result<Arc<dyn Dialect>, Problem> {
     let all = dialects();
     let names: Vec<&'static str> = all.iter().map(|dialect| dialect.provider()).collect();
     all.into_iter().find(|dialect| dialect.provider() == provider).ok_or_else(|| {
@@ -78,7 +87,7 @@ pub fn dialect(provider: &str) -> Result<Arc<dyn Dialect>, Problem> {
 ///
 /// # Errors
 /// `setup` where the version key cannot be read.
-pub fn engine(
+fn engine(
     config: &Config,
     clock: Clock,
     metrics: Metrics,
@@ -91,11 +100,14 @@ pub fn engine(
         match store {
             #[cfg(feature = "local")]
             config::Store::Local(config) => {
-                entries.push(Entry { access: model::Access::Local(model::locator::local::Access {
+                entries.push(Entry {
+                    access: model::Access::Local(model::locator::local::Access {
                         store: config.name.clone(),
                         audience: config.verify.as_ref().map(|verify| verify.audience.clone()),
-                    }) });
-                stores.insert(config.name.clone(), around(Arc::new(store::local::Local::new(config.clone()))));
+                    }),
+                });
+                stores
+                    .insert(config.name.clone(), around(Arc::new(store::local::Local::new(config.clone()))));
             }
         }
     }
@@ -118,16 +130,20 @@ pub fn engine(
 
 fn version_key(path: &Path) -> Result<DigestKey, Problem> {
     let fault = |what: &str| {
-        let problem = Problem::new(Reason::Setup, what).parameter("versions.keyFile").hop(path.display().to_string());
+        let problem =
+            Problem::new(Reason::Setup, what).parameter("versions.keyFile").hop(path.display().to_string());
         problem.remedy("give it 32 random bytes and mode 0400, the same on every node")
     };
-    let mode = std::fs::metadata(path).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
+    let mode =
+        std::fs::metadata(path).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
     match mode {
         Err(error) => return Err(fault(&format!("cannot be read: {}", error.kind()))),
         Ok(mode) if mode & 0o007 != 0 => return Err(fault("may be read by everyone")),
         Ok(_) => {}
     }
-    let bytes = std::fs::read(path).map(Zeroizing::new).map_err(|error| fault(&format!("cannot be read: {}", error.kind())))?;
+    let bytes = std::fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| fault(&format!("cannot be read: {}", error.kind())))?;
     if bytes.len() < 16 { Err(fault("has fewer than 16 bytes")) } else { Ok(DigestKey::new(&bytes)) }
 }
 
@@ -142,8 +158,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Problems> {
     let clock = Clock::system();
-    let (audit, trail) = trail(&config, clock, &metrics)?;
-    let engine = engine(&config, clock, metrics.clone(), audit, settings.around)?;
+    let audit = trail(&config.audit, settings.stdout, clock, &metrics)?;
+    let engine = engine(&config, clock, metrics.clone(), audit.clone(), settings.around)?;
     let probes = listen(settings.admin).await?;
     let server = Server {
         engine: Arc::clone(&engine),
@@ -153,17 +169,26 @@ pub async fn serve(
         metrics: metrics.clone(),
     };
     let pulse = Pulse::watch(clock, config.patience, move |stood| {
-        tracing::error!(seconds = stood.as_secs(), "the runtime stands still; the process ends so that it is started anew");
+        tracing::error!(
+            seconds = stood.as_secs(),
+            "the runtime stands still; the process ends so that it is started anew"
+        );
         (settings.end)();
     });
     let (running, keepers) = server.start().await;
     let over = CancellationToken::new();
     let mut tasks = JoinSet::new();
     for keeper in keepers {
-        tasks.spawn(async move { keeper.await; "a socket's keeper" });
+        tasks.spawn(async move {
+            keeper.await;
+            "a socket's keeper"
+        });
     }
     let (beat, summaries) = (pulse.clone(), Arc::clone(&engine));
-    tasks.spawn(async move { beat.beat(clock).await; "the pulse" });
+    tasks.spawn(async move {
+        beat.beat(clock).await;
+        "the pulse"
+    });
     tasks.spawn(async move {
         loop {
             clock.sleep(SUMMARISE_EVERY).await;
@@ -171,7 +196,10 @@ pub async fn serve(
         }
     });
     let served = admin::serve(probes, metrics, pulse.clone(), running.ready.clone(), over.clone());
-    tasks.spawn(async move { let _ = served.await; "the admin listener" });
+    tasks.spawn(async move {
+        let _ = served.await;
+        "the admin listener"
+    });
 
     let unexpected = tokio::select! {
         () = stop => None,
@@ -183,7 +211,7 @@ pub async fn serve(
     engine.drain(clock.now() + config.drain).await;
     running.drained(clock.now() + LAST_WORDS).await;
     over.cancel();
-    trail.flush(clock.now() + LAST_WORDS).await;
+    audit.flush(clock.now() + LAST_WORDS).await;
     pulse.stop();
     match unexpected {
         None => Ok(()),
@@ -203,18 +231,40 @@ const SUMMARISE_EVERY: Duration = Duration::from_secs(300);
 /// How long answers and audit lines may take to leave after the drain.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Starts the audit trail.
+/// Starts the audit trail; `stream` takes its lines where the configuration names no file.
 ///
 /// # Errors
-/// `setup` where its sink cannot be opened.
-pub fn trail(config: &Config, clock: Clock, metrics: &Metrics) -> Result<(Audit, crate::audit::Trail), Problems> {
+/// `setup` where its file cannot be opened.
+fn trail(config: &audit::Config, stream: Stream, clock: Clock, metrics: &Metrics) -> Result<Audit, Problem> {
     let dropped = metrics.clone();
-    let started = Audit::start(&config.audit, clock, Arc::new(move |lines| dropped.audit_dropped(lines)));
-    started.map_err(|error| {
-        let what = format!("the audit sink cannot be opened: {}", error.kind());
-        Problem::new(Reason::Setup, what).parameter("audit.sink").into()
-    })
+    Audit::start(config, stream, clock, Arc::new(move |lines| dropped.audit_dropped(lines)))
 }
+
+/// One mount as the administrator, outside any agent; its audit lines go to `stream`.
+///
+/// # Errors
+/// What an agent would answer, and `setup` where there can be none.
+pub async fn mount(
+    config: &Config,
+    around: Around,
+    stream: Stream,
+    provider: &str,
+    envelope: Envelope,
+) -> Result<Delivery, Problems> {
+    let clock = Clock::system();
+    let dialect = dialect(provider).map_err(|problem| problem.parameter("spec.provider"))?;
+    let metrics = Metrics::new(VERSION, false, clock);
+    let settings = audit::Config { file: None, ..config.audit.clone() };
+    let audit = trail(&settings, stream, clock, &metrics)?;
+    let engine = engine(config, clock, metrics, audit.clone(), around)?;
+    let deadline = clock.now() + MOUNT_TIME;
+    let delivery = engine.mount(Order { dialect, envelope, deadline, origin: Origin::Cli }).await;
+    audit.flush(clock.now() + LAST_WORDS).await;
+    delivery
+}
+
+/// What a caller without a deadline gets.
+const MOUNT_TIME: Duration = Duration::from_secs(45);
 
 /// Ready once the process is asked to end. Call it before anything is bound, so that no signal is missed.
 ///

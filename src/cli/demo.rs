@@ -12,7 +12,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{VERSION, Failure, runtime, unwritable};
+use super::{Failure, runtime, unwritable};
 use crate::app::local::{Content, EntryPath, Keeper, Reader, Readers};
 use crate::app::{self, Settings};
 use crate::clock::Clock;
@@ -41,7 +41,9 @@ pub(super) fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let result = stage(&folder, args.keep, out);
     let removed = fs::remove_dir_all(&folder);
     result?;
-    removed.and_then(|()| say(out, "\nCleaned up: the folder is gone, the agent has stopped.")).map_err(|error| unwritable(&error))
+    removed
+        .and_then(|()| say(out, "\nCleaned up: the folder is gone, the agent has stopped."))
+        .map_err(|error| unwritable(&error))
 }
 
 /// A folder of our own, which nobody else may enter.
@@ -68,7 +70,9 @@ struct Stage<'a> {
 fn stage(folder: &Path, keep: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let place = |name: &str| folder.join(name);
     let write = |path: &Path, text: &str| fs::write(path, text).map_err(|error| unwritable(&error));
-    fs::create_dir(place("sockets")).and_then(|()| fs::create_dir(place("volume"))).map_err(|error| unwritable(&error))?;
+    fs::create_dir(place("sockets"))
+        .and_then(|()| fs::create_dir(place("volume")))
+        .map_err(|error| unwritable(&error))?;
     let (keeper, _) = Keeper::init(&place("store.age"), &place("key.txt")).map_err(work)?;
     let configuration = format!(
         "stores:\n  local: {{ file: {}, identity: {} }}\naudit: {{ sink: {} }}\n",
@@ -80,7 +84,8 @@ fn stage(folder: &Path, keep: bool, out: &mut dyn Write) -> Result<(), Failure> 
     write(&place("class.yaml"), CLASS)?;
     let config = config::load(Some(&place("latchkey.yaml"))).map_err(Failure::Work)?;
     let classes = Class::parse_all(CLASS).map_err(Failure::Work)?;
-    let class = classes.into_iter().next().ok_or_else(|| work(Problem::new(Reason::Bug, "the demo has no class")))?;
+    let class =
+        classes.into_iter().next().ok_or_else(|| work(Problem::new(Reason::Bug, "the demo has no class")))?;
     let clock = Clock::system();
     let client = Client::new(place("sockets/latchkey.sock"), clock);
     let mut stage = Stage { folder, out, clock, keeper, class, client, shown: 0 };
@@ -90,12 +95,13 @@ fn stage(folder: &Path, keep: bool, out: &mut dyn Write) -> Result<(), Failure> 
         providers: Vec::new(),
         admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         around: app::as_is,
+        stdout: Box::new(io::sink()),
         end: || {},
     };
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();
     runtime()?.block_on(async {
-        let agent = app::serve(settings, config, Metrics::new(VERSION, false, clock), stopped);
+        let agent = app::serve(settings, config, Metrics::new(app::VERSION, false, clock), stopped);
         let scenes = async {
             let told = stage.tell(keep).await;
             stop.cancel();
@@ -120,11 +126,20 @@ impl Stage<'_> {
 
     fn store(&mut self) -> Result<(), Failure> {
         self.title("1. A store: one encrypted file, and each entry names who may read it")?;
-        self.set("prod/db", Some("shop/web"), &[("username", "web"), ("password", "correct-horse-battery-staple")])?;
+        self.set(
+            "prod/db",
+            Some("shop/web"),
+            &[("username", "web"), ("password", "correct-horse-battery-staple")],
+        )?;
         self.set("prod/stripe", Some("shop/web"), &[("", "sk_demo_4eC39HqLyjWDarjtT1zdp7dc")])?;
         for row in self.keeper.list().map_err(work)? {
             let readers: Vec<String> = row.readers.iter().map(ToString::to_string).collect();
-            self.say(&format!("   {:<12} version {}   may be read by {}", row.path.to_string(), row.versions.len(), readers.join(", ")))?;
+            self.say(&format!(
+                "   {:<12} version {}   may be read by {}",
+                row.path.to_string(),
+                row.versions.len(),
+                readers.join(", ")
+            ))?;
         }
         self.say("\n   and a SecretProviderClass that asks for them, what to read and what to write:\n")?;
         for line in CLASS.lines().skip_while(|line| !line.starts_with("spec:")) {
@@ -146,17 +161,24 @@ impl Stage<'_> {
             }
         };
         self.say(&format!("   {}", self.folder.join("sockets/latchkey.sock").display()))?;
-        self.say(&format!("   Version → {} {}, speaks {}", version.runtime_name, version.runtime_version, version.version))
+        self.say(&format!(
+            "   Version → {} {}, speaks {}",
+            version.runtime_name, version.runtime_version, version.version
+        ))
     }
 
     async fn first_mount(&mut self) -> Result<(), Failure> {
-        self.title("3. Pod shop/web-1 starts: the driver asks with its service account, and writes what it gets")?;
+        self.title(
+            "3. Pod shop/web-1 starts: the driver asks with its service account, and writes what it gets",
+        )?;
         self.mount_and_write().await?;
         self.files()
     }
 
     async fn rotation(&mut self) -> Result<(), Failure> {
-        self.title("4. The password changes in the store; the driver's next poll brings it into the running pod")?;
+        self.title(
+            "4. The password changes in the store; the driver's next poll brings it into the running pod",
+        )?;
         self.set("prod/db", None, &[("username", "web"), ("password", "hunter2-but-longer")])?;
         self.mount_and_write().await?;
         self.files()?;
@@ -184,7 +206,8 @@ impl Stage<'_> {
 
     fn trail(&mut self) -> Result<(), Failure> {
         self.title("6. The audit trail: who got what, and who did not; never a value")?;
-        let trail = fs::read_to_string(self.folder.join("audit.jsonl")).map_err(|error| unwritable(&error))?;
+        let trail =
+            fs::read_to_string(self.folder.join("audit.jsonl")).map_err(|error| unwritable(&error))?;
         for line in trail.lines() {
             self.say(&format!("   {line}"))?;
         }
@@ -197,7 +220,11 @@ impl Stage<'_> {
         let lines = [
             format!("   ls -la {}", at("volume")),
             format!("   tail -f {}", at("audit.jsonl")),
-            format!("   latchkey mount -f {} --config {} -n shop -s web", at("class.yaml"), at("latchkey.yaml")),
+            format!(
+                "   latchkey mount -f {} --config {} -n shop -s web",
+                at("class.yaml"),
+                at("latchkey.yaml")
+            ),
             format!("   latchkey local list --file {} --identity {}", at("store.age"), at("key.txt")),
             format!("   socket: {}", at("sockets/latchkey.sock")),
         ];
@@ -228,7 +255,12 @@ impl Stage<'_> {
             driver::Written::Unchanged => "nothing to write",
         };
         self.shown += 1;
-        self.say(&format!("   Mount #{} → {} files in {:.1} ms; {word}", self.shown, files.len(), took.as_secs_f64() * 1000.0))
+        self.say(&format!(
+            "   Mount #{} → {} files in {:.1} ms; {word}",
+            self.shown,
+            files.len(),
+            took.as_secs_f64() * 1000.0
+        ))
     }
 
     fn files(&mut self) -> Result<(), Failure> {
@@ -240,7 +272,10 @@ impl Stage<'_> {
             self.say(&format!("   ├─ {path:<14} {mode:04o}  {content}"))?;
         }
         let target = fs::read_link(root.join("..data")).map_err(|error| unwritable(&error))?;
-        self.say(&format!("   └─ ..data → {}   (the driver's layout: one link swaps all files at once)", target.display()))
+        self.say(&format!(
+            "   └─ ..data → {}   (the driver's layout: one link swaps all files at once)",
+            target.display()
+        ))
     }
 
     fn set(&self, path: &str, reader: Option<&str>, fields: &[(&str, &str)]) -> Result<(), Failure> {
@@ -248,7 +283,12 @@ impl Stage<'_> {
         let value = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
         let content = match fields {
             [("", only)] => Content::Value(value(only)),
-            fields => Content::Fields(fields.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect::<BTreeMap<_, _>>()),
+            fields => Content::Fields(
+                fields
+                    .iter()
+                    .map(|(name, text)| ((*name).to_owned(), value(text)))
+                    .collect::<BTreeMap<_, _>>(),
+            ),
         };
         let add = reader.map(|text| Reader::parse(text).ok_or_else(bug)).transpose()?;
         let readers = Readers { clear: false, add: add.into_iter().collect() };

@@ -7,23 +7,24 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
+use super::Output;
 use crate::app::local::{Content, EntryPath, Keeper, Reader, Readers, Row, VALUE_BYTES_MAX};
 use crate::error::{Problem, Problems, Reason};
 
 /// Keep the embedded encrypted store
 #[derive(Debug, Args)]
-pub struct LocalArgs {
+pub(super) struct LocalArgs {
     /// What to do.
     #[command(subcommand)]
-    pub command: LocalCommand,
+    command: LocalCommand,
 }
 
 /// What can be done to a store.
 #[derive(Debug, Subcommand)]
-pub enum LocalCommand {
+pub(super) enum LocalCommand {
     /// Make an identity (the key) and an empty store; never overwrites either
     Init(Files),
     /// Add a version of an entry, or change who may read it
@@ -38,13 +39,13 @@ pub enum LocalCommand {
 
 /// Which store.
 #[derive(Debug, Args)]
-pub struct Files {
+pub(super) struct Files {
     /// The store's file
     #[arg(long, env = "LATCHKEY_LOCAL_FILE", value_name = "FILE")]
-    pub file: PathBuf,
+    file: PathBuf,
     /// The file with the key that opens it
     #[arg(long, env = "LATCHKEY_LOCAL_IDENTITY", value_name = "FILE")]
-    pub identity: PathBuf,
+    identity: PathBuf,
 }
 
 /// Add a version of an entry, or change who may read it.
@@ -52,81 +53,72 @@ pub struct Files {
 /// The value is standard input as it comes, its last newline included (see --trim-newline). With nothing on standard
 /// input, --reader and --no-readers change the readers of an entry and leave its value alone.
 #[derive(Debug, Args)]
-pub struct Set {
+pub(super) struct Set {
     /// The entry, such as `prod/db`
     #[arg(value_name = "PATH")]
-    pub path: String,
+    path: String,
     /// Let a service account read it, beside those that may already; `*` may end the namespace or be the account
     #[arg(long = "reader", value_name = "NAMESPACE/SERVICEACCOUNT")]
-    pub readers: Vec<String>,
+    readers: Vec<String>,
     /// Take the right to read from all who have it, before --reader gives it
     #[arg(long)]
-    pub no_readers: bool,
+    no_readers: bool,
     /// Take the value from a file instead; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "fields")]
-    pub value_file: Option<PathBuf>,
+    value_file: Option<PathBuf>,
     /// Set a field from a file; repeat for several, which together are the new version; `-` is standard input, once
     #[arg(long = "field", value_name = "NAME=FILE")]
-    pub fields: Vec<String>,
+    fields: Vec<String>,
     /// Take one newline from the end of what is read, files included
     #[arg(long)]
-    pub trim_newline: bool,
+    trim_newline: bool,
     /// Which store.
     #[command(flatten)]
-    pub files: Files,
+    files: Files,
 }
 
 /// Show entries, versions and readers, never values.
 #[derive(Debug, Args)]
-pub struct List {
+pub(super) struct List {
     /// A table for people, or JSON
     #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    output: Output,
     /// Which store.
     #[command(flatten)]
-    pub files: Files,
-}
-
-/// A form of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
+    files: Files,
 }
 
 /// Remove an entry, or one of its versions.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(super) struct Remove {
     /// The entry
     #[arg(value_name = "PATH")]
-    pub path: String,
+    path: String,
     /// Only this version; its number is not given again
     #[arg(long, value_name = "NUMBER")]
-    pub version: Option<u64>,
+    version: Option<u64>,
     /// Which store.
     #[command(flatten)]
-    pub files: Files,
+    files: Files,
 }
 
 /// Change the key: first to the old and a new one, then to the new one alone.
 #[derive(Debug, Args)]
 #[group(id = "step", required = true, multiple = false, args = ["new_identity", "finish"])]
-pub struct RotateKey {
+pub(super) struct RotateKey {
     /// First: make this identity file, and encrypt the store to it too
     #[arg(long, value_name = "FILE")]
-    pub new_identity: Option<PathBuf>,
+    new_identity: Option<PathBuf>,
     /// Then, once every agent has it: drop all keys but that of --identity
     #[arg(long)]
-    pub finish: bool,
+    finish: bool,
     /// Which store.
     #[command(flatten)]
-    pub files: Files,
+    files: Files,
 }
 
 /// Standard input, and nothing where it is a terminal: a secret that is typed there would show.
-pub fn input() -> Box<dyn Read> {
+pub(super) fn input() -> Box<dyn Read> {
     if io::stdin().is_terminal() { Box::new(io::empty()) } else { Box::new(io::stdin().lock()) }
 }
 
@@ -134,7 +126,7 @@ pub fn input() -> Box<dyn Read> {
 ///
 /// # Errors
 /// The problem, with the flag that it is about.
-pub fn run(args: &LocalArgs, out: &mut dyn Write, input: &mut dyn Read) -> Result<(), Problems> {
+pub(super) fn run(args: &LocalArgs, out: &mut dyn Write, input: &mut dyn Read) -> Result<(), Problems> {
     let done = match &args.command {
         LocalCommand::Init(files) => init(files, out).map_err(|problem| files.flag(problem)),
         LocalCommand::Set(set) => set.run(out, input).map_err(|problem| set.files.flag(problem)),

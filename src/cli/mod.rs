@@ -28,8 +28,10 @@ enum Failure {
 
 #[derive(Parser)]
 #[command(name = "latchkey", version, about, max_term_width = 110)]
-#[command(long_about = "Secrets from every store a team uses, delivered into Kubernetes pods through the Secrets Store \
-                        CSI Driver.\nStart with `latchkey demo`: it needs nothing.")]
+#[command(
+    long_about = "Secrets from every store a team uses, delivered into Kubernetes pods through the Secrets Store \
+                        CSI Driver.\nStart with `latchkey demo`: it needs nothing."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -74,7 +76,9 @@ pub fn main(around: Around, end: fn()) -> ExitCode {
         Command::Demo(args) => demo::run(args, &mut io::stdout()),
         Command::Mount(args) => mount::run(args, around, &mut io::stdout()),
         #[cfg(feature = "local")]
-        Command::Local(args) => local::run(args, &mut io::stdout(), &mut io::stdin()).map_err(Failure::Work),
+        Command::Local(args) => {
+            local::run(args, &mut io::stdout(), &mut *local::input()).map_err(Failure::Work)
+        }
     };
     let (problems, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -85,15 +89,14 @@ pub fn main(around: Around, end: fn()) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Our release, as the build metric says it.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// Two workers: a mount waits on backends, not on processors, and a node runs many agents' worth of pods.
 const WORKERS: usize = 2;
 
 fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(|error| {
-        Failure::Work(Problem::new(Reason::Setup, format!("the runtime does not start: {}", error.kind())).into())
+        Failure::Work(
+            Problem::new(Reason::Setup, format!("the runtime does not start: {}", error.kind())).into(),
+        )
     })
 }
 

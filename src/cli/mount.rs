@@ -9,16 +9,15 @@ use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{VERSION, Failure, Output, runtime, unwritable};
+use super::{Failure, Output, runtime, unwritable};
 use crate::app::{self, Around};
 use crate::clock::Clock;
 use crate::config;
 use crate::driver::{self, Flavour, NewFile, Pod, PodToken, Written};
-use crate::engine::{Delivery, Order, Origin};
+use crate::engine::Delivery;
 use crate::error::{Problem, Problems, Reason, nearest};
 use crate::model::{Class, Envelope};
 use crate::secret::Secret;
-use crate::telemetry::Metrics;
 
 #[derive(Args)]
 pub(super) struct MountArgs {
@@ -76,7 +75,6 @@ pub(super) fn run(args: &MountArgs, around: Around, out: &mut dyn Write) -> Resu
     let class = class(args).map_err(Failure::Usage)?;
     let namespace = args.namespace.clone().or_else(|| class.namespace.clone());
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-    let dialect = app::dialect(&class.provider).map_err(|p| Failure::Usage(p.parameter("spec.provider").into()))?;
     let clock = Clock::system();
     let pod = pod(args, &namespace, clock).map_err(Failure::Usage)?;
     let message = driver::request(&class.name, &class.parameters, &pod, &Flavour::Driver16);
@@ -86,15 +84,8 @@ pub(super) fn run(args: &MountArgs, around: Around, out: &mut dyn Write) -> Resu
         target_path: message.target_path,
         permission: message.permission,
     };
-    let metrics = Metrics::new(VERSION, false, clock);
-    let delivery = runtime()?.block_on(async {
-        let (audit, trail) = app::trail_to_stderr(clock, &metrics)?;
-        let engine = app::engine(&config, clock, metrics.clone(), audit, around)?;
-        let deadline = clock.now() + TIME;
-        let delivery = engine.mount(Order { dialect, envelope, deadline, origin: Origin::Cli }).await;
-        trail.flush(clock.now() + FLUSH).await;
-        delivery
-    });
+    let trail = Box::new(std::io::stderr());
+    let delivery = runtime()?.block_on(app::mount(&config, around, trail, &class.provider, envelope));
     let delivery = delivery.map_err(Failure::Work)?;
     let rows = rows(&delivery);
     let written = match &args.out {
@@ -110,10 +101,6 @@ pub(super) fn run(args: &MountArgs, around: Around, out: &mut dyn Write) -> Resu
     };
     print(args, &report, out).map_err(|error| unwritable(&error))
 }
-
-/// What a caller without a deadline gets from `serve`.
-const TIME: Duration = Duration::from_secs(45);
-const FLUSH: Duration = Duration::from_secs(2);
 
 fn class(args: &MountArgs) -> Result<Class, Problems> {
     let unreadable = |error: std::io::Error| {
@@ -132,7 +119,10 @@ fn class(args: &MountArgs) -> Result<Class, Problems> {
         Some(name) => names.iter().position(|known| known == name),
         None if names.len() > 1 => {
             let problem = Problem::new(Reason::Invalid, "the manifest has several classes");
-            return Err(problem.parameter("--name").remedy(format!("choose one: {}", names.join(", "))).into());
+            return Err(problem
+                .parameter("--name")
+                .remedy(format!("choose one: {}", names.join(", ")))
+                .into());
         }
         None => Some(0),
     };
@@ -141,7 +131,10 @@ fn class(args: &MountArgs) -> Result<Class, Problems> {
         _ => {
             let problem = Problem::new(Reason::Invalid, "the manifest has no such SecretProviderClass");
             let near = args.name.as_deref().and_then(|name| nearest(name, names.iter().map(String::as_str)));
-            let remedy = near.map_or_else(|| format!("it has {} of them: {}", names.len(), names.join(", ")), |near| format!("did you mean `{near}`?"));
+            let remedy = near.map_or_else(
+                || format!("it has {} of them: {}", names.len(), names.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
             Err(problem.parameter("--name").remedy(remedy).into())
         }
     }
@@ -151,7 +144,9 @@ fn pod(args: &MountArgs, namespace: &str, clock: Clock) -> Result<Pod, Problems>
     let mut tokens = BTreeMap::new();
     let mut problems = Vec::new();
     for entry in &args.tokens {
-        let problem = |what: &str| Problem::new(Reason::Invalid, what).parameter("--token").remedy("write AUDIENCE=FILE");
+        let problem = |what: &str| {
+            Problem::new(Reason::Invalid, what).parameter("--token").remedy("write AUDIENCE=FILE")
+        };
         let Some((audience, file)) = entry.rsplit_once('=') else {
             problems.push(problem("has no `=`"));
             continue;
@@ -159,9 +154,12 @@ fn pod(args: &MountArgs, namespace: &str, clock: Clock) -> Result<Pod, Problems>
         match std::fs::read(file).map(Zeroizing::new) {
             Ok(bytes) => {
                 let token = Secret::new(Zeroizing::new(bytes.trim_ascii().to_vec()));
-                tokens.insert(audience.to_owned(), PodToken { token, expires: clock.wall().plus(TOKEN_LIFE) });
+                tokens
+                    .insert(audience.to_owned(), PodToken { token, expires: clock.wall().plus(TOKEN_LIFE) });
             }
-            Err(error) => problems.push(problem(&format!("its file cannot be read: {}", error.kind())).hop(file)),
+            Err(error) => {
+                problems.push(problem(&format!("its file cannot be read: {}", error.kind())).hop(file))
+            }
         }
     }
     Problems::check(problems)?;
@@ -196,11 +194,10 @@ fn rows(delivery: &Delivery) -> Vec<Row> {
 }
 
 fn write(folder: &Path, delivery: &Delivery, clock: Clock) -> Result<String, Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        let problem = Problem::new(Reason::Setup, format!("the files cannot be written: {error}")).parameter("--out");
-        Failure::Work(problem.hop(folder.display().to_string()).into())
-    };
-    std::fs::create_dir_all(folder).map_err(|error| failed(&error.kind()))?;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let problem = Problem::new(Reason::Setup, format!("the folder cannot be made: {}", error.kind()));
+        Failure::Work(problem.parameter("--out").hop(folder.display().to_string()).into())
+    })?;
     let contents: Vec<_> = delivery.rendered.files().iter().map(|file| file.contents.share()).collect();
     let files: Vec<NewFile<'_>> = delivery
         .rendered
@@ -224,7 +221,11 @@ fn print(args: &MountArgs, report: &Report<'_>, out: &mut dyn Write) -> std::io:
     writeln!(out, "{} for {}/{} (as the administrator)", report.class, report.namespace, report.account)?;
     let width = report.files.iter().map(|row| row.path.len()).max().unwrap_or(0);
     for row in report.files {
-        writeln!(out, "  {:width$}  {}  {:>7} B  {}  {}", row.path, row.mode, row.bytes, row.version, row.from)?;
+        writeln!(
+            out,
+            "  {:width$}  {}  {:>7} B  {}  {}",
+            row.path, row.mode, row.bytes, row.version, row.from
+        )?;
     }
     match (report.written, &args.out) {
         (Some(word), Some(folder)) => writeln!(out, "{word}: {}", folder.display()),

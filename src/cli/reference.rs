@@ -32,15 +32,20 @@ fn flags(page: &mut String, command: &clap::Command, title: &str) {
             (None, Some([name, ..])) => name.to_string(),
             (None, _) => arg.get_id().to_string().to_uppercase(),
         };
-        let variable = arg.get_env().map_or_else(|| "–".to_owned(), |name| format!("`{}`", name.to_string_lossy()));
+        let variable =
+            arg.get_env().map_or_else(|| "–".to_owned(), |name| format!("`{}`", name.to_string_lossy()));
         let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let default = if defaults.is_empty() { "–".to_owned() } else { format!("`{}`", defaults.join(",")) };
+        let default =
+            if defaults.is_empty() { "–".to_owned() } else { format!("`{}`", defaults.join(",")) };
         let help = arg.get_help().map_or_else(String::new, ToString::to_string);
         let _ = writeln!(rows, "| `{name}` | {variable} | {default} | {help} |");
     }
     if !rows.is_empty() {
         let about = command.get_about().map_or_else(String::new, ToString::to_string);
-        let _ = write!(page, "\n### `{title}`\n\n{about}.\n\n| flag | variable | default | meaning |\n|---|---|---|---|\n{rows}");
+        let _ = write!(
+            page,
+            "\n### `{title}`\n\n{about}.\n\n| flag | variable | default | meaning |\n|---|---|---|---|\n{rows}"
+        );
     }
 }
 

@@ -4,19 +4,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use super::{Failure, VERSION, runtime};
+use super::{Failure, runtime};
 use crate::app::{self, Around, Settings};
-use crate::config;
 use crate::clock::Clock;
+use crate::config;
 use crate::error::Reason;
 use crate::telemetry::log::{Format, Level};
 use crate::telemetry::{self, Metrics};
+use clap::{Args, ValueEnum};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
     /// The folder of the providers' sockets, which the driver looks into
-    #[arg(long, env = "LATCHKEY_SOCKET_DIR", default_value = "/var/run/secrets-store-csi-providers", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "LATCHKEY_SOCKET_DIR",
+        default_value = "/var/run/secrets-store-csi-providers",
+        value_name = "DIR"
+    )]
     pub(super) socket_dir: PathBuf,
     /// Which dialects are served, a socket each; all that are built in where absent
     #[arg(long, env = "LATCHKEY_PROVIDERS", value_delimiter = ',', value_name = "NAME,…")]
@@ -81,15 +86,21 @@ pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Fai
     let config = config::load(args.config.as_ref()).map_err(Failure::Usage)?;
     let runtime = runtime()?;
     let clock = Clock::system();
-    let metrics = Metrics::new(VERSION, args.metrics_per_volume, clock);
-    let log = telemetry::Config { format: args.log_format.into(), level: args.log_level.into(), per_volume: args.metrics_per_volume };
-    let logging = telemetry::log::init(&log, Box::new(std::io::stderr()), &metrics).map_err(|p| Failure::Usage(p.into()))?;
+    let metrics = Metrics::new(app::VERSION, args.metrics_per_volume, clock);
+    let log = telemetry::Config {
+        format: args.log_format.into(),
+        level: args.log_level.into(),
+        per_volume: args.metrics_per_volume,
+    };
+    let logging = telemetry::log::init(&log, Box::new(std::io::stderr()), &metrics)
+        .map_err(|p| Failure::Usage(p.into()))?;
     telemetry::install_panic_hook(&metrics);
     let settings = Settings {
         socket_dir: args.socket_dir.clone(),
         providers: args.providers.clone(),
         admin: args.admin_addr,
         around,
+        stdout: Box::new(std::io::stdout()),
         end,
     };
     let served = runtime.block_on(async move {
@@ -98,5 +109,7 @@ pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Fai
     });
     runtime.shutdown_background();
     logging.flush(LAST_WORDS);
-    served.map_err(|problems| if problems.reason() == Reason::Bug { Failure::Work(problems) } else { Failure::Usage(problems) })
+    served.map_err(|problems| {
+        if problems.reason() == Reason::Bug { Failure::Work(problems) } else { Failure::Usage(problems) }
+    })
 }

@@ -92,9 +92,19 @@ pub const KEYS: &[Key] = &[
         "25s",
         "How long mounts at work may go on after SIGTERM; the pod's `terminationGracePeriodSeconds` is 10 s more.",
     ),
-    key("limits.livezAfter", "duration", "10s", "How long the runtime may stand still before `/livez` fails."),
+    key(
+        "limits.livezAfter",
+        "duration",
+        "10s",
+        "How long the runtime may stand still before `/livez` fails.",
+    ),
     key("limits.exitAfter", "duration", "30s", "How long it may stand still before the process ends."),
-    key("audit.sink", "`stdout`, `none` or a path", "stdout", "Where audit lines go; a file is opened again when it is moved."),
+    key(
+        "audit.sink",
+        "`stdout` or a path",
+        "stdout",
+        "Where audit lines go; a file is opened again when it is moved.",
+    ),
     key(
         "audit.polls",
         "`changes` or `all`",

@@ -70,7 +70,7 @@ pub fn load(path: Option<&PathBuf>) -> Result<Config, Problems> {
         })?,
         None => String::new(),
     };
-    parse(&text, |name| environment(name))
+    parse(&text, environment)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
@@ -109,13 +109,9 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
         drain: limits.duration("drain", findings).unwrap_or(DRAIN),
         patience: patience(&limits, findings, defaults.1),
         audit: audit::Config {
-            sink: match audit.text("sink", findings) {
-                None | Some("stdout") => audit::Sink::Stdout,
-                Some("none") => audit::Sink::None,
-                Some(path) => audit::Sink::File(PathBuf::from(path)),
-            },
+            file: audit.text("sink", findings).filter(|sink| *sink != "stdout").map(PathBuf::from),
             required: audit.bool("required", findings).unwrap_or(false),
-            queue_lines: audit.number("queueLines", 16, findings).unwrap_or(audit::QUEUE_LINES),
+            queue_lines: audit.number("queueLines", 16, findings).unwrap_or(audit::Config::QUEUE_LINES),
         },
         audit_all_polls: audit.word("polls", &[("changes", false), ("all", true)], findings).unwrap_or(false),
     }
@@ -167,15 +163,26 @@ fn stores(
             "local" => stores.extend(self::local(store_name, &store, findings)),
             _ => {
                 let remedy = format!("this build has: {}", KINDS.join(", "));
-                findings.add(store.path(), store.node(), "is of a kind that this build does not have", remedy);
+                findings.add(
+                    store.path(),
+                    store.node(),
+                    "is of a kind that this build does not have",
+                    remedy,
+                );
             }
         }
     }
     #[cfg(feature = "local")]
-    if let (false, Some(file), Some(identity)) = (named_local, environment(LOCAL_FILE), environment(LOCAL_IDENTITY))
+    if let (false, Some(file), Some(identity)) =
+        (named_local, environment(LOCAL_FILE), environment(LOCAL_IDENTITY))
         && let Some(name) = StoreName::parse("local")
     {
-        stores.push(Store::Local(local::Config { name, file: file.into(), identity: identity.into(), verify: None }));
+        stores.push(Store::Local(local::Config {
+            name,
+            file: file.into(),
+            identity: identity.into(),
+            verify: None,
+        }));
     }
     stores
 }

@@ -38,7 +38,12 @@ impl<'a> Section<'a> {
         let section = Self { path, known, node: node.filter(|node| node.mapping().is_some()) };
         match node {
             Some(node) if node.mapping().is_none() => {
-                findings.add(&section.path, Some(node), &format!("is {}, and should be a mapping", node.kind()), String::new());
+                findings.add(
+                    &section.path,
+                    Some(node),
+                    &format!("is {}, and should be a mapping", node.kind()),
+                    String::new(),
+                );
             }
             Some(_) => section.unknown(findings),
             None => {}
@@ -99,29 +104,34 @@ impl<'a> Section<'a> {
         self.value(name).is_some()
     }
 
-    pub(super) fn section(&self, name: &str, findings: &mut Findings) -> Section<'a> {
-        Section::at(self.child(name), self.known_child(name), self.value(name), findings)
+    pub(super) fn section(&self, name: &str, findings: &mut Findings) -> Self {
+        Self::at(self.child(name), self.known_child(name), self.value(name), findings)
     }
 
     /// The sections under names that the administrator chose.
-    pub(super) fn named(&self, findings: &mut Findings) -> Vec<(&'a str, Section<'a>)> {
+    pub(super) fn named(&self, findings: &mut Findings) -> Vec<(&'a str, Self)> {
         let sections = self.entries().iter().map(|(key, node)| {
             let name = key.text().unwrap_or_default();
-            (name, Section::at(self.child(name), self.known_child("*"), Some(node), findings))
+            (name, Self::at(self.child(name), self.known_child("*"), Some(node), findings))
         });
         sections.collect()
     }
 
     /// The sections of a list; `None` where the key is absent.
-    pub(super) fn list(&self, name: &str, findings: &mut Findings) -> Option<Vec<Section<'a>>> {
+    pub(super) fn list(&self, name: &str, findings: &mut Findings) -> Option<Vec<Self>> {
         let node = self.value(name)?;
         let Some(entries) = node.sequence() else {
-            findings.add(&self.child(name), Some(node), &format!("is {}, and should be a list", node.kind()), String::new());
+            findings.add(
+                &self.child(name),
+                Some(node),
+                &format!("is {}, and should be a list", node.kind()),
+                String::new(),
+            );
             return None;
         };
         let sections = entries.iter().enumerate().map(|(index, entry)| {
             let known = format!("{}[]", self.known_child(name));
-            Section::at(format!("{}[{index}]", self.child(name)), known, Some(entry), findings)
+            Self::at(format!("{}[{index}]", self.child(name)), known, Some(entry), findings)
         });
         Some(sections.collect())
     }
@@ -130,7 +140,12 @@ impl<'a> Section<'a> {
         let node = self.value(name)?;
         let text = node.text().filter(|text| !text.trim().is_empty());
         if text.is_none() {
-            findings.add(&self.child(name), Some(node), &format!("is {}, and should be text", node.kind()), String::new());
+            findings.add(
+                &self.child(name),
+                Some(node),
+                &format!("is {}, and should be text", node.kind()),
+                String::new(),
+            );
         }
         text
     }
@@ -144,13 +159,20 @@ impl<'a> Section<'a> {
 
     pub(super) fn texts(&self, name: &str, findings: &mut Findings) -> Vec<&'a str> {
         let node = self.value(name);
-        let texts = node.and_then(Node::sequence).map(|entries| entries.iter().filter_map(Node::text).collect::<Vec<_>>());
+        let texts = node
+            .and_then(Node::sequence)
+            .map(|entries| entries.iter().filter_map(Node::text).collect::<Vec<_>>());
         let whole = node.and_then(Node::sequence).map(<[Node]>::len);
         match texts {
             Some(texts) if Some(texts.len()) == whole => texts,
             _ => {
                 let what = "is missing, or not a list of texts";
-                findings.add(&self.child(name), node.or(self.node), what, "write `[\"*\"]` for all".to_owned());
+                findings.add(
+                    &self.child(name),
+                    node.or(self.node),
+                    what,
+                    "write `[\"*\"]` for all".to_owned(),
+                );
                 Vec::new()
             }
         }
@@ -174,7 +196,12 @@ impl<'a> Section<'a> {
         self.parsed(name, what, findings, |node| duration(node.text()?).filter(|span| !span.is_zero()))
     }
 
-    pub(super) fn word<T: Copy>(&self, name: &str, words: &[(&str, T)], findings: &mut Findings) -> Option<T> {
+    pub(super) fn word<T: Copy>(
+        &self,
+        name: &str,
+        words: &[(&str, T)],
+        findings: &mut Findings,
+    ) -> Option<T> {
         let all: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
         let what = format!("is not one of {}", all.join(", "));
         self.parsed(name, &what, findings, |node| {

@@ -1,16 +1,16 @@
-//! What becomes of a mount on record: one figure, one log line where it matters, and audit lines. No outcome has none.
+//! What becomes of a mount on record: one figure, a log line where it matters, and audit lines. No outcome has none.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::delivered::Compared;
 use super::plans::Planned;
 use super::{Delivery, Engine};
-use crate::audit::{Caller, Event, Line, Outcome, Source};
+use crate::audit::{Caller, Event, Line, MountId, Outcome, Source};
 use crate::clock::Instant;
 use crate::error::{Problem, Problems, Reason};
 use crate::model::{self, Call, Holder, Material, StoreName, Subject};
 use crate::secret::{Digest, fill_random};
+use crate::telemetry;
 
 /// Who calls the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) struct Bearer {
 
 /// What is known of a mount so far. It survives a panic of the mount itself.
 pub(super) struct Story {
-    id: String,
+    id: MountId,
     started: Instant,
     origin: Origin,
     bearer: Arc<Bearer>,
@@ -46,16 +46,17 @@ impl Story {
     pub(super) fn begin(provider: &'static str, origin: Origin, started: Instant) -> Self {
         let mut id = [0u8; 8];
         fill_random(&mut id);
-        let id = id.iter().fold(String::with_capacity(16), |mut id, byte| {
-            let _ = write!(id, "{byte:02x}");
-            id
-        });
-        let caller = match origin {
-            Origin::Driver => Caller::Driver,
-            Origin::Cli => Caller::Cli,
-        };
-        let bearer = Arc::new(Bearer { provider, subject: None, caller, volume: None });
-        Self { id, started, origin, bearer, call: None, planned: None, waiting: None, got: Vec::new() }
+        let caller = if origin == Origin::Cli { Caller::Cli } else { Caller::Driver };
+        Self {
+            id: MountId::new(id),
+            started,
+            origin,
+            bearer: Arc::new(Bearer { provider, subject: None, caller, volume: None }),
+            call: None,
+            planned: None,
+            waiting: None,
+            got: Vec::new(),
+        }
     }
 
     /// Takes the call in, which says who asks.
@@ -65,8 +66,8 @@ impl Story {
             (model::Caller::Volume { volume, .. }, Origin::Driver) => (Caller::Driver, Some(volume.clone())),
             (model::Caller::Sync, Origin::Driver) => (Caller::Sync, None),
         };
-        let provider = self.bearer.provider;
-        self.bearer = Arc::new(Bearer { provider, subject: Some(call.subject.clone()), caller, volume });
+        let (provider, subject) = (self.bearer.provider, Some(call.subject.clone()));
+        self.bearer = Arc::new(Bearer { provider, subject, caller, volume });
         let call = Arc::new(call);
         self.call = Some(Arc::clone(&call));
         call
@@ -95,11 +96,40 @@ impl Story {
     fn holder(&self) -> Option<Holder> {
         Some(self.call.as_ref()?.holder(self.planned.as_ref()?.digest))
     }
+
+    /// Points a line at an object, and at the token that was used for it.
+    fn point<'a>(&'a self, line: &mut Line<'a>, source: &'a model::Source, object: &'a str) {
+        line.store = Some(source.access.store().as_str());
+        line.endpoint = Some(source.access.endpoint());
+        line.object = Some(object);
+        if let (Some(audience), Some(call)) = (source.access.audience(), &self.call) {
+            line.audience = Some(audience.as_str());
+            line.jti = call.tokens.get(audience).and_then(|token| token.claims.id.as_deref());
+        }
+    }
+
+    fn class(&self) -> Option<&str> {
+        self.call.as_ref().and_then(|call| call.class.as_deref())
+    }
+}
+
+impl Bearer {
+    /// Names the bearer in a line.
+    fn name<'a>(&'a self, line: &mut Line<'a>) {
+        line.provider = Some(self.provider);
+        if let Some(subject) = &self.subject {
+            *line = line.subject(subject);
+        }
+    }
+
+    fn pod(&self) -> Option<&model::Pod> {
+        self.subject.as_ref().and_then(|subject| subject.pod.as_ref())
+    }
 }
 
 impl Engine {
-    /// Puts the mount on record and hands its result on; an audit line that must be written and cannot be makes it
-    /// `busy`.
+    /// Puts the mount on record and hands its result on; an audit line that must be written and cannot be turns it
+    /// into `busy`.
     pub(super) async fn account(
         &self,
         story: Story,
@@ -107,84 +137,162 @@ impl Engine {
     ) -> Result<Delivery, Problems> {
         let holder = story.holder();
         let first = holder.as_ref().is_none_or(|holder| !self.delivered.knows(holder));
-        let took = self.parts.clock.now() - story.started;
-        let recorded = match &result {
-            Ok(delivery) => self.deliver(&story, holder.as_ref(), delivery).await,
-            Err(problems) => self.refuse(&story, problems).await,
+        let recorded = match (&result, &holder) {
+            (Ok(delivery), Some(holder)) => self.deliver(&story, holder, delivery).await,
+            (Ok(_), None) => Err(Problem::new(Reason::Bug, "something was delivered to nobody")),
+            (Err(problems), _) => self.refuse(&story, problems).await,
         };
         let result = match recorded {
             Ok(()) => result,
             Err(problem) => Err(problem.into()),
         };
-        let provider = story.bearer.provider;
-        match &result {
-            Ok(_) => {
-                self.parts.metrics.mount(provider, "delivered", "", first, took);
-                if let (Some(volume), Some(subject)) = (&story.bearer.volume, &story.bearer.subject) {
-                    let pod = subject.pod.as_ref().map_or("", |pod| pod.name.as_str());
-                    let now = self.parts.clock.wall();
-                    self.parts.metrics.volume_success(subject.namespace.as_str(), pod, volume, now.seconds());
-                }
-            }
-            Err(problems) => {
-                let reason = problems.reason();
-                self.parts.metrics.mount(provider, word(reason), reason.label(), first, took);
-                tracing::warn!(
-                    mount = story.id, provider, reason = reason.label(), first,
-                    subject = story.bearer.subject.as_ref().map(tracing::field::display),
-                    pod = story.bearer.pod(), class = story.call.as_ref().and_then(|call| call.class.as_deref()),
-                    "not mounted: {problems}"
-                );
-            }
-        }
+        self.count(&story, &result, first);
         result
     }
 
-    async fn deliver(&self, story: &Story, holder: Option<&Holder>, delivery: &Delivery) -> Result<(), Problem> {
-        let Some(holder) = holder else { return Ok(()) };
-        let objects = || objects(delivery);
-        let bearer = || Arc::clone(&story.bearer);
-        let now = self.parts.clock.now();
-        let compared = self.delivered.note(holder, delivery.rendered.digest(), objects, bearer, now);
-        let before = match compared {
-            Compared::First => Vec::new(),
-            Compared::Changed(before) => before,
-            Compared::Unchanged(due) => {
-                tracing::debug!(mount = story.id, provider = story.bearer.provider, "mounted, unchanged");
-                if let Some(count) = due {
-                    self.summary(&story.bearer, count).await;
-                }
-                if !self.parts.audit_all_polls {
-                    return Ok(());
-                }
-                objects()
-            }
+    fn count(&self, story: &Story, result: &Result<Delivery, Problems>, first: bool) {
+        let bearer = &story.bearer;
+        let outcome = match result {
+            Ok(_) => telemetry::Outcome::Delivered,
+            Err(problems) => telemetry::Outcome::of(problems.reason()),
         };
-        let changed = !matches!(compared_word(&before, delivery), Outcome::Unchanged);
-        if changed {
-            tracing::info!(
-                mount = story.id, provider = story.bearer.provider, first = before.is_empty(),
-                subject = story.bearer.subject.as_ref().map(tracing::field::display),
-                pod = story.bearer.pod(), files = delivery.rendered.files().len(),
-                class = story.call.as_ref().and_then(|call| call.class.as_deref()), "mounted"
+        let took = self.parts.clock.now() - story.started;
+        self.parts.metrics.mount(bearer.provider, outcome, first, took);
+        if let (Some(volumes), Some(volume), Some(subject), Some(pod)) =
+            (self.parts.metrics.volumes(), &bearer.volume, &bearer.subject, bearer.pod())
+        {
+            let (namespace, pod) = (subject.namespace.as_str(), pod.name.as_str());
+            match result {
+                Ok(_) => volumes.delivered(namespace, pod, volume),
+                Err(_) => volumes.failed(namespace, pod, volume),
+            }
+        }
+        if let Err(problems) = result {
+            tracing::warn!(
+                mount = %story.id,
+                provider = bearer.provider,
+                reason = problems.reason().label(),
+                first,
+                subject = bearer.subject.as_ref().map(tracing::field::display),
+                pod = bearer.pod().map(|pod| pod.name.as_str()),
+                class = story.class(),
+                "not mounted: {problems}"
             );
         }
-        let now = crate::engine::account::objects(delivery);
-        let lines = delivery.plan.sources().iter().enumerate().map(|(index, source)| {
-            let outcome = match story.got.get(index) {
-                Some(None) | None => Outcome::Missing,
-                Some(Some(_)) if before.get(index) == now.get(index) => Outcome::Unchanged,
-                Some(Some(_)) => Outcome::Changed,
+    }
+
+    async fn deliver(&self, story: &Story, holder: &Holder, delivery: &Delivery) -> Result<(), Problem> {
+        let (now, digest) = (self.parts.clock.now(), delivery.rendered.digest());
+        let before = match self.delivered.compare(holder, digest, now) {
+            Compared::First => None,
+            Compared::Changed(before) => Some(before),
+            Compared::Unchanged(due) => {
+                tracing::debug!(mount = %story.id, "mounted, unchanged");
+                if self.parts.audit_all_polls {
+                    let objects = self.objects(delivery);
+                    return self.delivery_lines(story, delivery, &objects, &objects).await;
+                }
+                return match due {
+                    Some(count) => self.summary(&story.bearer, count).await,
+                    None => Ok(()),
+                };
+            }
+        };
+        let first = before.is_none();
+        let objects = self.objects(delivery);
+        self.delivery_lines(story, delivery, &before.unwrap_or_default(), &objects).await?;
+        self.delivered.remember(holder.clone(), digest, objects, Arc::clone(&story.bearer), now);
+        tracing::info!(
+            mount = %story.id,
+            provider = story.bearer.provider,
+            first,
+            subject = story.bearer.subject.as_ref().map(tracing::field::display),
+            pod = story.bearer.pod().map(|pod| pod.name.as_str()),
+            class = story.class(),
+            files = delivery.rendered.files().len(),
+            "mounted"
+        );
+        Ok(())
+    }
+
+    /// One line for each object of a delivery.
+    async fn delivery_lines(
+        &self,
+        story: &Story,
+        delivery: &Delivery,
+        before: &[Digest],
+        now: &[Digest],
+    ) -> Result<(), Problem> {
+        let objects: Vec<String> =
+            delivery.plan.sources().iter().map(|source| source.locator.to_string()).collect();
+        let sources = delivery.plan.sources().iter().zip(&objects).enumerate();
+        let lines = sources.map(|(index, (source, object))| {
+            let got = story.got.get(index).and_then(Option::as_ref);
+            let outcome = match got {
+                None => Outcome::Missing,
+                Some(_) if before.get(index) == now.get(index) => Outcome::Unchanged,
+                Some(_) => Outcome::Changed,
             };
             let mut line = self.line(story, Event::Deliver, outcome);
-            line.store = Some(source.access.store().to_string());
-            line.endpoint = Some(source.access.endpoint().to_owned());
-            line.object = Some(source.locator.to_string());
-            line.version = story.got.get(index).cloned().flatten().flatten();
+            story.point(&mut line, source, object);
+            line.version = got.and_then(Option::as_deref);
             line.source = Some(Source::Backend);
-            self.token(&mut line, story, source);
             line
         });
-        self.write(story, lines.collect()).await
+        self.write(&story.bearer, &lines.collect::<Vec<_>>()).await
+    }
+
+    /// One line for each object that failed, and one for what is about no object.
+    async fn refuse(&self, story: &Story, problems: &Problems) -> Result<(), Problem> {
+        let sources: &[model::Source] = story.planned.as_ref().map_or(&[], |planned| planned.plan.sources());
+        let known: Vec<(String, String)> =
+            sources.iter().map(|source| (source.label(), source.locator.to_string())).collect();
+        let mut lines: Vec<Line<'_>> = Vec::new();
+        for problem in problems.iter() {
+            let reason = problem.reason;
+            let mut line = self.line(story, Event::of(reason), Outcome::of(reason));
+            line.reason = Some(reason);
+            let object = problem.place.object.as_deref().unwrap_or_default();
+            if let Some(index) = known.iter().position(|(label, _)| object.starts_with(label)) {
+                story.point(&mut line, &sources[index], &known[index].1);
+            } else if lines.iter().any(|line| line.object.is_none()) {
+                continue;
+            }
+            lines.push(line);
+        }
+        self.write(&story.bearer, &lines).await
+    }
+
+    /// How many unchanged deliveries a holder got since its last line.
+    pub(super) async fn summary(&self, bearer: &Bearer, count: u64) -> Result<(), Problem> {
+        let mut line = Line::new(self.parts.clock.wall(), Event::Deliver, bearer.caller, Outcome::Unchanged);
+        bearer.name(&mut line);
+        line.polls = Some(count);
+        self.write(bearer, &[line]).await
+    }
+
+    fn line<'a>(&self, story: &'a Story, event: Event, outcome: Outcome) -> Line<'a> {
+        let mut line = Line::new(self.parts.clock.wall(), event, story.bearer.caller, outcome);
+        story.bearer.name(&mut line);
+        line.mount = Some(story.id);
+        line.latency = Some(self.parts.clock.now() - story.started);
+        line
+    }
+
+    async fn write(&self, bearer: &Bearer, lines: &[Line<'_>]) -> Result<(), Problem> {
+        let share = bearer.subject.as_ref().map_or_else(String::new, ToString::to_string);
+        self.parts.audit.record(&share, lines).await.map_err(Problem::from)
+    }
+
+    /// A digest of each object's files, in the order of the plan.
+    fn objects(&self, delivery: &Delivery) -> Vec<Digest> {
+        let (files, versions) = (delivery.rendered.files(), delivery.rendered.versions());
+        let of = |source: usize| {
+            let own = files.iter().zip(versions).filter(|(file, _)| file.source == source);
+            let parts =
+                own.map(|(file, version)| format!("{} {}", file.mode, version.version)).collect::<Vec<_>>();
+            self.digests.digest(&parts.iter().map(String::as_bytes).collect::<Vec<_>>())
+        };
+        (0..delivery.plan.sources().len()).map(of).collect()
     }
 }

@@ -43,45 +43,54 @@ impl Delivered {
         self.lock().contains_key(holder)
     }
 
-    /// Remembers an answer and says how it compares. `objects` is asked for only where it differs.
-    pub(super) fn note(
-        &self,
-        holder: &Holder,
-        answer: Digest,
-        objects: impl FnOnce() -> Vec<Digest>,
-        bearer: impl FnOnce() -> Arc<Bearer>,
-        now: Instant,
-    ) -> Compared {
+    /// How an answer compares with the one that the holder has. An unchanged one is counted.
+    pub(super) fn compare(&self, holder: &Holder, answer: Digest, now: Instant) -> Compared {
         let mut records = self.lock();
-        if let Some(record) = records.get_mut(holder) {
-            record.last = now;
-            if record.answer == answer {
-                record.unchanged += 1;
-                return Compared::Unchanged(record.take_due(now));
-            }
-            record.answer = answer;
-            return Compared::Changed(std::mem::replace(&mut record.objects, objects()));
+        let Some(record) = records.get_mut(holder) else { return Compared::First };
+        record.last = now;
+        if record.answer == answer {
+            record.unchanged += 1;
+            return Compared::Unchanged(record.take_due(now));
         }
-        if records.len() >= HOLDERS_MAX {
-            let silent = records.iter().min_by_key(|(_, record)| record.last).map(|(holder, _)| holder.clone());
+        Compared::Changed(record.objects.clone())
+    }
+
+    /// Remembers what the holder was given. Not before that is on record: what was not, was not given.
+    pub(super) fn remember(
+        &self,
+        holder: Holder,
+        answer: Digest,
+        objects: Vec<Digest>,
+        bearer: Arc<Bearer>,
+        now: Instant,
+    ) {
+        let mut records = self.lock();
+        if records.len() >= HOLDERS_MAX && !records.contains_key(&holder) {
+            let silent =
+                records.iter().min_by_key(|(_, record)| record.last).map(|(holder, _)| holder.clone());
             silent.and_then(|holder| records.remove(&holder));
         }
-        let record =
-            Record { answer, objects: objects(), bearer: bearer(), unchanged: 0, counted_from: now, last: now };
-        records.insert(holder.clone(), record);
-        Compared::First
+        let unchanged =
+            records.get(&holder).map_or((0, now), |record| (record.unchanged, record.counted_from));
+        let (unchanged, counted_from) = unchanged;
+        records.insert(holder, Record { answer, objects, bearer, unchanged, counted_from, last: now });
     }
 
     /// The counts that are due, of holders that may have fallen silent.
     pub(super) fn due(&self, now: Instant) -> Vec<(Arc<Bearer>, u64)> {
         let mut records = self.lock();
-        records.values_mut().filter_map(|record| Some((Arc::clone(&record.bearer), record.take_due(now)?))).collect()
+        records
+            .values_mut()
+            .filter_map(|record| Some((Arc::clone(&record.bearer), record.take_due(now)?)))
+            .collect()
     }
 
     /// Every count that is left, due or not.
     pub(super) fn all(&self) -> Vec<(Arc<Bearer>, u64)> {
         let mut records = self.lock();
-        let taken = records.values_mut().map(|record| (Arc::clone(&record.bearer), std::mem::take(&mut record.unchanged)));
+        let taken = records
+            .values_mut()
+            .map(|record| (Arc::clone(&record.bearer), std::mem::take(&mut record.unchanged)));
         taken.filter(|(_, count)| *count > 0).collect()
     }
 

@@ -35,7 +35,8 @@ impl Engine {
         }
         story.reading(groups.keys().map(|access| access.store()));
         let cx = Cx { clock: self.parts.clock, deadline, digests: Arc::clone(&self.digests) };
-        let reads = groups.iter().map(|(access, indexes)| self.read(&cx, access, indexes, plan.sources(), call));
+        let reads =
+            groups.iter().map(|(access, indexes)| self.read(&cx, access, indexes, plan.sources(), call));
         let mut answers: Vec<Option<Material>> = vec![None; plan.sources().len()];
         let mut problems = Vec::new();
         for read in join_all(reads).await {
@@ -66,16 +67,21 @@ impl Engine {
         call: &Call,
     ) -> Result<Vec<(usize, Result<Material, Fault>)>, Problem> {
         let store = self.parts.stores.get(access.store()).ok_or_else(|| {
-            Problem::new(Reason::Bug, "a plan names a store that is not there").object(access.store().as_str())
+            Problem::new(Reason::Bug, "a plan names a store that is not there")
+                .object(access.store().as_str())
         })?;
         let proof = proof(&**store, access, call, cx.clock.wall())?;
-        let session = store.authenticate(cx, access, proof).await.map_err(|fault| at_store(fault.problem, access))?;
+        let session =
+            store.authenticate(cx, access, proof).await.map_err(|fault| at_store(fault.problem, access))?;
         let mut wanted: Vec<Locator> = indexes.iter().map(|index| sources[*index].locator.clone()).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let results = store.fetch(cx, &session, access, &wanted).await;
         if results.len() != wanted.len() {
-            return Err(at_store(Problem::new(Reason::Bug, "the store answered fewer objects than it was asked for"), access));
+            return Err(at_store(
+                Problem::new(Reason::Bug, "the store answered fewer objects than it was asked for"),
+                access,
+            ));
         }
         let found: BTreeMap<&Locator, Result<Material, Fault>> = wanted.iter().zip(results).collect();
         Ok(indexes
@@ -88,13 +94,16 @@ impl Engine {
 /// What a login is made with, as the store's scope wants it.
 fn proof<'a>(store: &dyn Store, access: &Access, call: &'a Call, now: Wall) -> Result<Proof<'a>, Problem> {
     match (store.scope(access), access.audience()) {
-        (Scope::Pod | Scope::Account, Some(audience)) => {
-            token(call, audience, now).map(|token| Proof::Token(token, &call.subject)).map_err(|p| at_store(p, access))
-        }
+        (Scope::Pod | Scope::Account, Some(audience)) => token(call, audience, now)
+            .map(|token| Proof::Token(token, &call.subject))
+            .map_err(|p| at_store(p, access)),
         (Scope::Pod | Scope::Account, None) => Ok(Proof::Subject(&call.subject)),
         (Scope::Publish, _) => call.publish.as_ref().map(Proof::Publish).ok_or_else(|| {
             let what = "the pod's volume names no `nodePublishSecretRef`";
-            at_store(Problem::new(Reason::Setup, what).remedy("name the Secret with the credentials there"), access)
+            at_store(
+                Problem::new(Reason::Setup, what).remedy("name the Secret with the credentials there"),
+                access,
+            )
         }),
         (Scope::Node, _) => Ok(Proof::Node),
     }
@@ -104,13 +113,15 @@ fn proof<'a>(store: &dyn Store, access: &Access, call: &'a Call, now: Wall) -> R
 fn token<'a>(call: &'a Call, audience: &Audience, now: Wall) -> Result<&'a Token, Problem> {
     let Some(token) = call.tokens.get(audience) else {
         let there: Vec<&str> = call.tokens.audiences().map(Audience::as_str).collect();
-        let there = if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
+        let there =
+            if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
         let what = format!("the CSIDriver's tokenRequests lack audience `{audience}`");
         return Err(Problem::new(Reason::Setup, what).remedy(format!(
             "add `- audience: {audience}` to `tokenRequests` of CSIDriver `secrets-store.csi.k8s.io`; {there}"
         )));
     };
-    let clocks = "kubelet brings a new one by itself; if this lasts, compare the clocks of node and API server";
+    let clocks =
+        "kubelet brings a new one by itself; if this lasts, compare the clocks of node and API server";
     if token.claims.expires.is_some_and(|end| end.seconds() + CLOCK_SKEW_SECONDS <= now.seconds()) {
         let what = format!("the pod's token for audience `{audience}` has expired");
         return Err(Problem::new(Reason::Expired, what).remedy(clocks));
@@ -132,5 +143,9 @@ fn settle(source: &Source, result: Result<Material, Fault>) -> Result<Option<Mat
 }
 
 fn at_store(problem: Problem, access: &Access) -> Problem {
-    if problem.place.object.is_some() { problem } else { problem.object(format!("store `{}`", access.store())) }
+    if problem.place.object.is_some() {
+        problem
+    } else {
+        problem.object(format!("store `{}`", access.store()))
+    }
 }

@@ -29,8 +29,8 @@ use crate::policy::{self, Rules};
 use crate::secret::DigestKey;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use account::Story;
 pub use account::Origin;
+use account::Story;
 use delivered::Delivered;
 use plans::Plans;
 
@@ -163,18 +163,20 @@ impl Engine {
             return Err(Problem::new(Reason::Timeout, "the caller allows too little time for a mount").into());
         }
         let facts = Facts { mode: call.mode, publish: call.publish.is_some() };
-        let planned = self.plans.parse(&*order.dialect, &call.attributes, facts, &self.parts.catalog, &self.digests)?;
+        let planned =
+            self.plans.parse(&*order.dialect, &call.attributes, facts, &self.parts.catalog, &self.digests)?;
         story.planned(&planned);
         let permitted = policy::permit(Arc::clone(&planned.plan), &call.subject, &self.parts.rules)?;
         let got = self.fetch(&permitted, &call, order.deadline, story).await?;
-        let rendered = render(permitted.plan(), &got, &self.parts.version_key, self.parts.limits.answer_bytes)?;
+        let rendered =
+            render(permitted.plan(), &got, &self.parts.version_key, self.parts.limits.answer_bytes)?;
         Ok(Delivery { rendered, plan: Arc::clone(&planned.plan) })
     }
 
     /// Writes the counts of unchanged deliveries that are due; called every few minutes.
     pub async fn summarise(&self) {
         for (holder, count) in self.delivered.due(self.parts.clock.now()) {
-            self.summary(&holder, count).await;
+            let _ = self.summary(&holder, count).await;
         }
     }
 
@@ -187,7 +189,7 @@ impl Engine {
             self.parts.clock.until(last, self.tasks.wait()).await;
         }
         for (holder, count) in self.delivered.all() {
-            self.summary(&holder, count).await;
+            let _ = self.summary(&holder, count).await;
         }
     }
 }
@@ -206,13 +208,16 @@ fn busy() -> Problem {
 }
 
 fn stopping() -> Problem {
-    Problem::new(Reason::Busy, "the agent is stopping").remedy("kubelet tries again, and the next agent answers")
+    Problem::new(Reason::Busy, "the agent is stopping")
+        .remedy("kubelet tries again, and the next agent answers")
 }
 
 fn late(story: &Story) -> Problem {
     let problem = Problem::new(Reason::Timeout, "the mount was not done within its time");
     match story.waiting() {
-        Some(store) => problem.object(format!("store `{store}`")).remedy("the store did not answer; look at its state"),
+        Some(store) => {
+            problem.object(format!("store `{store}`")).remedy("the store did not answer; look at its state")
+        }
         None => problem,
     }
 }

@@ -52,7 +52,8 @@ impl Plans {
 const PLANS_MAX: usize = 1024;
 
 fn key(dialect: &dyn Dialect, attributes: &Attributes, facts: Facts, digests: &DigestKey) -> Digest {
-    let facts = [facts.mode.bits().to_be_bytes()[0], facts.mode.bits().to_be_bytes()[1], u8::from(facts.publish)];
+    let facts =
+        [facts.mode.bits().to_be_bytes()[0], facts.mode.bits().to_be_bytes()[1], u8::from(facts.publish)];
     let mut parts: Vec<&[u8]> = vec![dialect.provider().as_bytes(), &facts];
     for (key, value) in attributes.iter() {
         parts.extend([key.as_bytes(), value.as_bytes()]);

@@ -39,7 +39,8 @@ impl Class {
                 Some("SecretProviderClass") => classes.extend(Self::parse(document, &mut problems)),
                 Some("List") => {
                     let items = document.get("items").and_then(Node::sequence).unwrap_or_default();
-                    let of_kind = |item: &&Node| item.get("kind").and_then(Node::text) == Some("SecretProviderClass");
+                    let of_kind =
+                        |item: &&Node| item.get("kind").and_then(Node::text) == Some("SecretProviderClass");
                     for item in items.iter().filter(of_kind) {
                         classes.extend(Self::parse(item, &mut problems));
                     }
@@ -58,7 +59,11 @@ impl Class {
             let text = node.and_then(Node::text).map(str::to_owned);
             if text.is_none() && (required || node.is_some_and(|node| !node.is_null())) {
                 let at = node.map_or(document.at, |node| node.at);
-                problems.push(Problem::new(Reason::Invalid, "is missing, or is not text").parameter(path.join(".")).at(at));
+                problems.push(
+                    Problem::new(Reason::Invalid, "is missing, or is not text")
+                        .parameter(path.join("."))
+                        .at(at),
+                );
             }
             text
         };
@@ -89,7 +94,12 @@ fn parameters(document: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, 
             (key, None) => {
                 let path = format!("spec.parameters.{}", key.unwrap_or_default());
                 let what = format!("is {}, and every parameter is one text", value.kind());
-                problems.push(Problem::new(Reason::Invalid, what).parameter(path).at(value.at).remedy("write it as a `|` block"));
+                problems.push(
+                    Problem::new(Reason::Invalid, what)
+                        .parameter(path)
+                        .at(value.at)
+                        .remedy("write it as a `|` block"),
+                );
             }
             (None, Some(_)) => {}
         }

@@ -15,8 +15,8 @@ pub mod subject;
 pub mod token;
 
 pub use call::{Attributes, Call, Caller, Envelope, Holder, Publish};
-pub use class::Class;
 pub use catalog::{Catalog, Entry, StoreName};
+pub use class::Class;
 pub use locator::{Access, Locator};
 pub use material::{Fetched, Kind, Material, Part};
 pub use mode::FileMode;

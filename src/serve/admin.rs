@@ -62,7 +62,7 @@ pub async fn serve(
     let routes = Router::new()
         .route("/livez", get(|State(probes): State<Probes>| async move { word(probes.pulse.is_well()) }))
         .route("/readyz", get(|State(probes): State<Probes>| async move { word(probes.ready.is_ready()) }))
-        .route("/metrics", get(|State(probes): State<Probes>| async move { figures(&probes.metrics) }))
+        .route("/metrics", get(|State(probes): State<Probes>| async move { figures(probes.metrics) }))
         .with_state(Probes { metrics, pulse, ready });
     axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
@@ -71,6 +71,6 @@ fn word(well: bool) -> impl IntoResponse {
     if well { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ok\n") }
 }
 
-fn figures(metrics: &Metrics) -> impl IntoResponse {
+fn figures(metrics: Metrics) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], metrics.encode())
 }

@@ -7,7 +7,6 @@ use tonic::{Request, Response, Status};
 
 use super::code::status;
 use super::guard::Admission;
-use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::engine::{Engine, Order, Origin};
 use crate::model::{Envelope, Rendered};
@@ -21,7 +20,6 @@ pub const RUNTIME_NAME: &str = "latchkey";
 pub(super) struct Provider {
     pub(super) engine: Arc<Engine>,
     pub(super) dialect: Arc<dyn Dialect>,
-    pub(super) clock: Clock,
 }
 
 #[tonic::async_trait]

@@ -80,13 +80,13 @@ impl Guard {
         if !is_final(code) {
             self.metrics.code_replaced();
         }
-        let problem = match code {
-            Code::OutOfRange | Code::ResourceExhausted => {
-                Problem::new(Reason::Invalid, "the request is larger than any class may be")
-                    .remedy("make the class smaller, or split it")
-            }
-            Code::Unknown => Problem::new(Reason::Bug, "the agent failed on this request by a fault of its own"),
-            _ => Problem::new(Reason::Invalid, "the request does not decode as a MountRequest"),
+        let problem = if matches!(code, Code::OutOfRange | Code::ResourceExhausted) {
+            Problem::new(Reason::Invalid, "the request is larger than any class may be")
+                .remedy("make the class smaller, or split it")
+        } else if code == Code::Unknown {
+            fault()
+        } else {
+            Problem::new(Reason::Invalid, "the request does not decode as a MountRequest")
         };
         status(&self.engine.outside(self.provider, problem).await).into_http()
     }
@@ -94,9 +94,12 @@ impl Guard {
     /// The handler ran and yet the code is not one of ours: accounted for already, so only the code is mended.
     async fn replace(&self) -> Answer {
         self.metrics.code_replaced();
-        let problem = Problem::new(Reason::Bug, "the agent failed on this request by a fault of its own");
-        status(&self.engine.outside(self.provider, problem).await).into_http()
+        status(&self.engine.outside(self.provider, fault()).await).into_http()
     }
+}
+
+fn fault() -> Problem {
+    Problem::new(Reason::Bug, "the agent failed on this request by a fault of its own")
 }
 
 /// The time that a mount gets: always less than the caller waits, so that our answer is the one that counts
@@ -115,9 +118,9 @@ fn parse_timeout(value: &[u8]) -> Option<Duration> {
     if digits.is_empty() || digits.len() > 8 {
         return None;
     }
-    let number = digits.iter().try_fold(0u64, |sum, digit| {
-        digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'))
-    })?;
+    let number = digits
+        .iter()
+        .try_fold(0u64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))?;
     match unit {
         b'H' => Some(Duration::from_secs(number * 3600)),
         b'M' => Some(Duration::from_secs(number * 60)),
@@ -143,7 +146,10 @@ impl Body for FinalBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
             let mut frame = frame?;
@@ -181,7 +187,9 @@ mod tests {
 
     #[test]
     fn our_deadline_is_earlier_than_the_callers() {
-        for (allowed, ours) in [(s(120), s(90)), (s(95), s(85)), (s(20), s(10)), (s(19), s(19) / 2), (s(0), s(0))] {
+        for (allowed, ours) in
+            [(s(120), s(90)), (s(95), s(85)), (s(20), s(10)), (s(19), s(19) / 2), (s(0), s(0))]
+        {
             assert_eq!(time_for(Some(allowed)), ours, "{allowed:?}");
         }
         assert_eq!(time_for(None), s(45));

@@ -81,7 +81,7 @@ impl Server {
         let mut keepers = Vec::new();
         for dialect in self.dialects {
             let provider = dialect.provider();
-            let service = grpc::Provider { engine: Arc::clone(&self.engine), dialect, clock: self.clock };
+            let service = grpc::Provider { engine: Arc::clone(&self.engine), dialect };
             let service = CsiDriverProviderServer::new(service)
                 .max_decoding_message_size(REQUEST_BYTES_MAX)
                 .max_encoding_message_size(usize::MAX);
@@ -182,9 +182,13 @@ impl Keeper {
         let path = self.name.path.display();
         match &state {
             State::Bound => tracing::info!(socket = self.provider, %path, "listening"),
-            State::StandBy(why) => tracing::warn!(socket = self.provider, %path, why, "standing by for this name"),
+            State::StandBy(why) => {
+                tracing::warn!(socket = self.provider, %path, why, "standing by for this name")
+            }
             State::Replaced => tracing::info!(socket = self.provider, %path, "a newer agent has taken over"),
-            State::Blocked(why) => tracing::error!(socket = self.provider, %path, why, "cannot have this name"),
+            State::Blocked(why) => {
+                tracing::error!(socket = self.provider, %path, why, "cannot have this name")
+            }
         }
         self.state = Some(state);
     }
@@ -194,7 +198,11 @@ impl Keeper {
             Ok(Ok(())) => {}
             Ok(Err(uid)) => {
                 self.metrics.connection_refused(Refusal::Peer);
-                tracing::warn!(socket = self.provider, uid, "a peer that is neither root nor us was turned away");
+                tracing::warn!(
+                    socket = self.provider,
+                    uid,
+                    "a peer that is neither root nor us was turned away"
+                );
                 return;
             }
             Err(error) => {

@@ -87,7 +87,9 @@ impl Name {
                     (State::StandBy("is answered by something that is no provider".to_owned()), None)
                 }
                 Answer::Other(name) => (State::StandBy(format!("is answered by `{name}`")), None),
-                Answer::Silent => (State::StandBy("is held by something that does not answer".to_owned()), None),
+                Answer::Silent => {
+                    (State::StandBy("is held by something that does not answer".to_owned()), None)
+                }
             },
         }
     }

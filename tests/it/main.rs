@@ -1,14 +1,19 @@
-//! The integration tests, one binary. `layers` and `tidy` read the sources; every other module runs them.
+//! The integration tests, one binary. `layers` and `tidy` read the sources; `agent` runs the program as a process of
+//! its own; every other module calls the library.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "tests own their process: they may read its environment and wait"
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests own their process: they may read its environment, wait, and fail"
 )]
 
+mod agent;
+mod driver;
 mod layers;
 mod native;
+mod reference;
 mod render;
+mod support;
 mod tidy;
 mod yaml;
-mod driver;
-mod support;

@@ -1,4 +1,6 @@
-//! What several parts of the suite need: the other sides of the agent.
+//! What several parts of the suite need: the other sides of the agent, and the agent itself.
 
+pub mod agent;
 pub mod driver_like;
+pub mod faulty;
 pub mod provider;

@@ -1,0 +1,3 @@
+//! Ring 3: the whole agent, as a process, spoken to by a client that behaves like the driver.
+
+mod mount;

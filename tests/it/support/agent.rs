@@ -1,0 +1,226 @@
+//! A running agent as a process of its own, with an embedded store in a folder of its own, and everything that a test
+//! may want to look at: socket, log, audit lines, figures, probes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use latchkey::app::local::{Content, EntryPath, Keeper, Reader, Readers};
+use latchkey::clock::Clock;
+use latchkey::driver::{Client, Flavour, Limit, Mounted, Pod, Refusal, request};
+use latchkey::proto::MountRequest;
+use zeroize::Zeroizing;
+
+/// An agent's folder and process. Both go when it is dropped.
+pub struct Agent {
+    pub folder: tempfile::TempDir,
+    pub child: Option<Child>,
+    pub admin: SocketAddr,
+    binary: PathBuf,
+    extra: Vec<String>,
+}
+
+/// The program that is shipped.
+pub fn shipped() -> PathBuf {
+    env!("CARGO_BIN_EXE_latchkey").into()
+}
+
+/// The same with faults around its stores.
+pub fn faulty() -> PathBuf {
+    let tests = std::env::current_exe().expect("the test's own path");
+    tests.parent().and_then(Path::parent).expect("the profile's folder").join("examples/faulty-agent")
+}
+
+impl Agent {
+    /// Prepares a folder: a store whose entries `web/*` may be read by every account of namespace `web`.
+    pub fn prepare(binary: PathBuf) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("sockets")).expect("a folder");
+        Keeper::init(&folder.path().join("store.age"), &folder.path().join("key.txt")).expect("a store");
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
+        let agent = Self { folder, child: None, admin: free, binary, extra: Vec::new() };
+        agent.set("web/token", "web/*", &[("", "s3cr3t-token")]);
+        agent.set("web/db", "web/*", &[("username", "web"), ("password", "s3cr3t-password")]);
+        agent.set("web/one", "web/one", &[("", "for one only")]);
+        agent.configure("");
+        agent
+    }
+
+    /// An agent that answers.
+    pub fn start(binary: PathBuf) -> Self {
+        let mut agent = Self::prepare(binary);
+        agent.run();
+        agent
+    }
+
+    /// Writes the configuration: the store, the audit file, and what the test adds.
+    pub fn configure(&self, more: &str) {
+        let text = format!(
+            "stores:\n  local: {{ file: {}, identity: {} }}\naudit:\n  sink: {}\n{more}",
+            self.path("store.age").display(),
+            self.path("key.txt").display(),
+            self.path("audit.jsonl").display(),
+        );
+        fs::write(self.path("latchkey.yaml"), text).expect("a configuration");
+    }
+
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.extra = flags.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    pub fn keeper(&self) -> Keeper {
+        Keeper::open(&self.path("store.age"), &self.path("key.txt")).expect("the store opens")
+    }
+
+    /// Sets an entry; fields named "" are a single value.
+    pub fn set(&self, path: &str, reader: &str, fields: &[(&str, &str)]) {
+        let bytes = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
+        let content = match fields {
+            [("", value)] => Content::Value(bytes(value)),
+            fields => Content::Fields(
+                fields.iter().map(|(n, v)| (n.to_string(), bytes(v))).collect::<BTreeMap<_, _>>(),
+            ),
+        };
+        let readers = Readers { clear: true, add: vec![Reader::parse(reader).expect("a reader")] };
+        self.keeper()
+            .set(&EntryPath::parse(path).expect("a path"), &readers, Some(content))
+            .expect("it is set");
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.path("sockets/latchkey.sock")
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(["serve", "--log-level", "trace"]).args(&self.extra);
+        command.arg("--socket-dir").arg(self.path("sockets")).arg("--config").arg(self.path("latchkey.yaml"));
+        command.arg("--admin-addr").arg(self.admin.to_string());
+        command
+    }
+
+    /// Starts without waiting for it.
+    pub fn spawn(&mut self) {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.path("log.jsonl")).expect("a log");
+        let child = self.command().stdout(Stdio::null()).stderr(log).spawn().expect("the agent starts");
+        self.child = Some(child);
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn run(&mut self) {
+        self.spawn();
+        self.wait_until("the agent is ready", |agent| {
+            agent.get("/readyz").is_some_and(|(code, _)| code == 200)
+        });
+    }
+
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !condition(self) {
+            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        let id = self.child.as_ref().expect("it runs").id();
+        rustix::process::Pid::from_raw(id.try_into().expect("a pid")).expect("a pid")
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("it can be signalled");
+    }
+
+    /// Waits for the end; its exit code, `None` after a signal.
+    pub fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("it can be waited for") {
+                return status.code();
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not end\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log.jsonl")).unwrap_or_default()
+    }
+
+    pub fn audit(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("an audit line is JSON")).collect()
+    }
+
+    /// A GET on the admin address: status and body.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(1)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").ok()?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).ok()?;
+        let code = reply.split(' ').nth(1)?.parse().ok()?;
+        Some((code, reply.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// The value of one series, by the beginning of its line; 0 where it is not there.
+    pub fn figure(&self, series: &str) -> f64 {
+        let (_, text) = self.get("/metrics").expect("figures");
+        let line = text.lines().find(|line| line.starts_with(series));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.socket(), Clock::system())
+    }
+
+    /// A mount of a class by pod `web/ACCOUNT`.
+    pub async fn mount(&self, account: &str, secrets: &str) -> Result<Mounted, Refusal> {
+        let mut client = self.client().limit(Limit::None);
+        client.mount(ask(account, &[("secrets", secrets)]), Some(Duration::from_secs(120))).await
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The pod `web/ACCOUNT-1`.
+pub fn pod(account: &str) -> Pod {
+    Pod {
+        namespace: "web".to_owned(),
+        service_account: account.to_owned(),
+        name: format!("{account}-1"),
+        uid: format!("00000000-0000-4000-8000-{:0>12}", account.bytes().map(u64::from).sum::<u64>()),
+        volume: "secrets".to_owned(),
+        ..Pod::default()
+    }
+}
+
+/// A request as driver 1.6 sends it, of pod `web/ACCOUNT-1`, for a class with these parameters.
+pub fn ask(account: &str, parameters: &[(&str, &str)]) -> MountRequest {
+    let parameters = parameters.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    request("class", &parameters, &pod(account), &Flavour::Driver16)
+}
+
+/// The files of an answer by path.
+pub fn files(mounted: &Mounted) -> BTreeMap<&str, (u32, &Bytes)> {
+    mounted.files.iter().map(|(path, mode, contents)| (path.as_str(), (*mode, contents))).collect()
+}
