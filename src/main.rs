@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    latchkey::cli::main(latchkey::app::as_is, end)
+    ExitCode::from(latchkey::cli::main(end))
 }
 
 /// Ends the process when its runtime stands still, so that nothing else can.

@@ -51,7 +51,7 @@ fn folder() -> io::Result<PathBuf> {
     let mut name = [0u8; 8];
     crate::secret::fill_random(&mut name);
     let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-    let folder = std::env::temp_dir().join(format!("latchkey-demo-{name}"));
+    let folder = config::temporary().join(format!("latchkey-demo-{name}"));
     std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(&folder)?;
     Ok(folder)
 }

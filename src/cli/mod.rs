@@ -9,12 +9,11 @@ mod reference;
 mod serve;
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::app::Around;
+use crate::app::{self, Around};
 use crate::error::{Problem, Problems, Reason};
 pub use reference::reference;
 
@@ -61,13 +60,18 @@ enum Output {
     Json,
 }
 
-/// Runs the program. `around` is put around every store; `end` ends the process when the runtime stands still.
-pub fn main(around: Around, end: fn()) -> ExitCode {
+/// Runs the program and says its exit code. `end` ends the process when the runtime stands still.
+pub fn main(end: fn()) -> u8 {
+    run(app::as_is, end)
+}
+
+/// Runs the program with something around every store.
+pub fn run(around: Around, end: fn()) -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
     let result = match &cli.command {
@@ -81,12 +85,12 @@ pub fn main(around: Around, end: fn()) -> ExitCode {
         }
     };
     let (problems, code) = match result {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(()) => return 0,
         Err(Failure::Work(problems)) => (problems, 1),
         Err(Failure::Usage(problems)) => (problems, 2),
     };
     let _ = writeln!(io::stderr(), "latchkey: {problems}");
-    ExitCode::from(code)
+    code
 }
 
 /// Two workers: a mount waits on backends, not on processors, and a node runs many agents' worth of pods.

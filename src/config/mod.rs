@@ -78,6 +78,11 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The system's folder for temporary files, which the environment may move.
+pub fn temporary() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// Reads a configuration's text; `environment` looks variables up.
 ///
 /// # Errors
@@ -160,7 +165,7 @@ fn stores(
         named_local |= name == "local";
         match store.text("kind", findings).unwrap_or(name) {
             #[cfg(feature = "local")]
-            "local" => stores.extend(self::local(store_name, &store, findings)),
+            "local" => stores.extend(local_store(store_name, &store, findings)),
             _ => {
                 let remedy = format!("this build has: {}", KINDS.join(", "));
                 findings.add(
@@ -194,7 +199,7 @@ const KINDS: &[&str] = &[
 ];
 
 #[cfg(feature = "local")]
-fn local(name: StoreName, store: &Section<'_>, findings: &mut Findings) -> Option<Store> {
+fn local_store(name: StoreName, store: &Section<'_>, findings: &mut Findings) -> Option<Store> {
     let file = store.path_of("file", findings);
     let identity = store.path_of("identity", findings);
     let three = ["issuer", "jwks", "audience"];

@@ -7,7 +7,7 @@ mod faulty;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    latchkey::cli::main(faulty::around, end)
+    ExitCode::from(latchkey::cli::run(faulty::around, end))
 }
 
 #[expect(clippy::disallowed_methods, clippy::exit, reason = "as the program that is shipped does it")]

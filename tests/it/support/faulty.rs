@@ -23,10 +23,10 @@ use latchkey::secret::Secret;
 use latchkey::store::{Cx, Proof, Scope, Session, Store};
 
 /// What a panic says, and no output may ever hold.
-pub const CANARY: &str = "canary-8d2f1c-panic-payload";
+pub(crate) const CANARY: &str = "canary-8d2f1c-panic-payload";
 
 /// Puts the faults around a store.
-pub fn around(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+pub(crate) fn around(inner: Arc<dyn Store>) -> Arc<dyn Store> {
     Arc::new(Faulty(inner))
 }
 

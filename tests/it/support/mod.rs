@@ -1,6 +1,6 @@
 //! What several parts of the suite need: the other sides of the agent, and the agent itself.
 
-pub mod agent;
-pub mod driver_like;
-pub mod faulty;
-pub mod provider;
+pub(crate) mod agent;
+pub(crate) mod driver_like;
+pub(crate) mod faulty;
+pub(crate) mod provider;
