@@ -171,6 +171,15 @@ async fn a_silent_provider_costs_two_minutes_and_the_pod_waits_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_provider_and_a_long_interval_start_the_pod_empty() {
+    let mut bed = bed(Release::V16 { poll: Some(Duration::from_secs(600)) }, Reply::Hang);
+    failed(&bed.driver.publish().await);
+    bed.provider.reply(one("v1"));
+    assert_eq!(bed.driver.publish().await, Outcome::Skipped);
+    assert_eq!(bed.driver.sees(), Some(BTreeMap::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unavailable_provider_that_comes_back_is_not_noticed() {
     let mut bed = bed(ROTATING, Reply::Status(Code::Unavailable, "starting"));
     let start = bed.clock.now();
