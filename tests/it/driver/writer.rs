@@ -238,10 +238,10 @@ fn a_reader_through_the_link_sees_all_old_or_all_new() {
             }
             looks
         });
-        for n in 1..400 {
-            save(target, &generation(n)).unwrap();
-        }
+        // The reader must end before a failure is told, or the scope would wait for it for ever.
+        let saved: Result<Vec<_>, _> = (1..400).map(|n| save(target, &generation(n))).collect();
         done.store(true, Ordering::Relaxed);
+        saved.unwrap();
         reader.join().unwrap()
     });
     assert!(looks > 10, "{looks} looks");
