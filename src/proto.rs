@@ -10,3 +10,10 @@
 )]
 
 tonic::include_proto!("v1alpha1");
+
+impl MountResponse {
+    /// Length of the encoded message in bytes, which is what the driver's limit counts.
+    pub fn encoded_bytes(&self) -> usize {
+        prost::Message::encoded_len(self)
+    }
+}

@@ -193,13 +193,9 @@ impl Stage<'_> {
         match self.client.mount(request, Some(PATIENCE)).await {
             Ok(_) => Err(work(Problem::new(Reason::Bug, "the demo delivered what it should have refused"))),
             Err(refusal) => {
-                let status = format!("rpc error: code = {} desc = ", refusal.name());
                 self.say("   It gets nothing, and `kubectl describe pod` shows why:\n")?;
-                self.say(&format!(
-                    "   Warning  FailedMount  MountVolume.SetUp failed for volume \"{VOLUME}\" : {status}failed to mount \
-                     secrets store objects for pod {NAMESPACE}/batch-1, err: {status}{}",
-                    refusal.text
-                ))
+                let event = refusal.event(VOLUME, NAMESPACE, "batch-1");
+                self.say(&format!("   Warning  FailedMount  {}", event.replace('\n', "\n   ")))
             }
         }
     }

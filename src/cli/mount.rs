@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use super::{Failure, Output, runtime, unwritable};
 use crate::app::{self, Around};
@@ -17,7 +16,6 @@ use crate::driver::{self, Flavour, NewFile, Pod, PodToken, Written};
 use crate::engine::Delivery;
 use crate::error::{Problem, Problems, Reason, nearest};
 use crate::model::{Class, Envelope};
-use crate::secret::Secret;
 
 #[derive(Args)]
 pub(super) struct MountArgs {
@@ -151,11 +149,10 @@ fn pod(args: &MountArgs, namespace: &str, clock: Clock) -> Result<Pod, Problems>
             problems.push(problem("has no `=`"));
             continue;
         };
-        match std::fs::read(file).map(Zeroizing::new) {
-            Ok(bytes) => {
-                let token = Secret::new(Zeroizing::new(bytes.trim_ascii().to_vec()));
-                tokens
-                    .insert(audience.to_owned(), PodToken { token, expires: clock.wall().plus(TOKEN_LIFE) });
+        match std::fs::read_to_string(file) {
+            Ok(text) => {
+                let expires = clock.wall().plus(TOKEN_LIFE);
+                tokens.insert(audience.to_owned(), PodToken { token: text.trim().to_owned(), expires });
             }
             Err(error) => {
                 problems.push(problem(&format!("its file cannot be read: {}", error.kind())).hop(file))

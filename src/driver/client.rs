@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use prost::Message as _;
 use tonic::{Code, Request, Status};
 
 use super::wire::Link;
@@ -68,6 +67,26 @@ impl Refusal {
             Code::DataLoss => "DataLoss",
             Code::Unauthenticated => "Unauthenticated",
         }
+    }
+
+    /// The text of the event that `kubectl describe pod` shows for a volume that could not be mounted.
+    pub fn event(&self, volume: &str, namespace: &str, pod: &str) -> String {
+        let (name, text) = (self.name(), &self.text);
+        // The driver's own errors are plain ones; what it passes on prints itself as gRPC's do.
+        let inner = if self.made_by_driver() {
+            text.clone()
+        } else {
+            format!("rpc error: code = {name} desc = {text}")
+        };
+        format!(
+            "MountVolume.SetUp failed for volume \"{volume}\" : rpc error: code = {name} desc = failed to mount \
+             secrets store objects for pod {namespace}/{pod}, err: {inner}"
+        )
+    }
+
+    /// Judged from an answer that was a success on the wire, and no limit of gRPC's.
+    fn made_by_driver(&self) -> bool {
+        self.wire == Some(0) && self.code == i32::from(Code::Unknown)
     }
 
     fn here(code: Code, text: impl Into<String>) -> Self {
@@ -139,7 +158,7 @@ impl Client {
             let mut client = link.client();
             let request = VersionRequest { version: API.to_owned() };
             let answer = link.drive(client.version(request)).await;
-            let answer = answer.map_err(|status| refusal(&status, link.status()))?.into_inner();
+            let answer = answer.map_err(|status| refusal(&status, link))?.into_inner();
             Ok(Version {
                 version: answer.version,
                 runtime_name: answer.runtime_name,
@@ -177,12 +196,12 @@ impl Client {
             request.set_timeout(timeout);
         }
         let answer = link.drive(client.mount(request)).await;
-        let answer = answer.map_err(|status| refusal(&status, link.status()))?.into_inner();
+        let answer = answer.map_err(|status| refusal(&status, link))?.into_inner();
         judge(answer, limit).map_err(|refusal| Refusal { wire: link.status(), ..refusal })
     }
 
     async fn link(&mut self) -> Result<&mut Link, Refusal> {
-        let open = self.link.take().filter(Link::is_open);
+        let open = self.link.take().and_then(|mut link| link.is_open().then_some(link));
         let link = match open {
             Some(link) => link,
             None => Link::open(&self.path).await.map_err(|error| {
@@ -240,7 +259,7 @@ fn unconnected(error: ErrorKind) -> Answer {
 
 /// The driver's order of evaluation (`driver.md` §3.1). No files is no failure: the volume stays as it is.
 fn judge(answer: MountResponse, limit: usize) -> Result<Mounted, Refusal> {
-    let size = answer.encoded_len();
+    let size = answer.encoded_bytes();
     if size > limit {
         let text = format!("grpc: received message larger than max ({size} vs. {limit})");
         return Err(Refusal::here(Code::ResourceExhausted, text));
@@ -257,7 +276,13 @@ fn judge(answer: MountResponse, limit: usize) -> Result<Mounted, Refusal> {
     Ok(Mounted { files: files.collect(), versions: versions.collect() })
 }
 
-fn refusal(status: &Status, wire: Option<i32>) -> Refusal {
+/// A status that travelled, or what a library made of its absence. A connection that ended under a call is
+/// `Unavailable` to the driver, which is why it tries again.
+fn refusal(status: &Status, link: &mut Link) -> Refusal {
+    let wire = link.status();
+    if wire.is_none() && !link.is_open() {
+        return Refusal::here(Code::Unavailable, "the connection ended before the answer came");
+    }
     Refusal { code: status.code().into(), text: status.message().to_owned(), wire }
 }
 

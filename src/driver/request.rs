@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::clock::Wall;
 use crate::proto::{MountRequest, ObjectVersion};
-use crate::secret::Secret;
 
-/// The pod that a volume is mounted for, as kubelet tells of it. Not printable: it holds tokens.
+/// The pod that a volume is mounted for, as kubelet tells of it. Not printable: it holds tokens, as plain text, since
+/// a request holds them so too.
 #[derive(Clone, Default)]
 pub struct Pod {
     /// Its namespace.
@@ -28,14 +28,14 @@ pub struct Pod {
     /// Further `volumeAttributes`, which win over the class's parameters.
     pub volume_attributes: BTreeMap<String, String>,
     /// The data of `nodePublishSecretRef`, where the volume names one.
-    pub publish: Option<BTreeMap<String, Secret>>,
+    pub publish: Option<BTreeMap<String, String>>,
 }
 
 /// One token as kubelet hands it over.
 #[derive(Clone)]
 pub struct PodToken {
     /// The JWT.
-    pub token: Secret,
+    pub token: String,
     /// When it ends; told in whole seconds.
     pub expires: Wall,
 }
@@ -100,7 +100,7 @@ fn secrets(pod: &Pod, flavour: &Flavour, tokens: Option<String>) -> String {
         Flavour::Driver16 => None,
         Flavour::TokensInSecrets => tokens,
     };
-    let published = pod.publish.iter().flatten().map(|(key, value)| (key.clone(), text(value)));
+    let published = pod.publish.iter().flatten().map(|(key, value)| (key.clone(), value.clone()));
     let secrets: BTreeMap<_, _> =
         published.chain(in_secrets.map(|tokens| (TOKENS.to_owned(), tokens))).collect();
     // An empty map does not survive protobuf: the driver has a nil map then, which Go marshals as `null`.
@@ -118,8 +118,8 @@ fn target(pod: &Pod, flavour: &Flavour) -> String {
 
 /// The order of the fields is Go's: that of the struct.
 #[derive(Serialize)]
-struct Token {
-    token: String,
+struct Token<'a> {
+    token: &'a str,
     #[serde(rename = "expirationTimestamp")]
     expires: String,
 }
@@ -128,13 +128,9 @@ fn tokens(pod: &Pod) -> String {
     let entries = pod.tokens.iter().map(|(audience, entry)| {
         // Kubernetes writes whole seconds and leaves the fraction out.
         let expires = Wall::from_seconds(entry.expires.seconds()).to_string().replace(".000Z", "Z");
-        (audience, Token { token: text(&entry.token), expires })
+        (audience, Token { token: &entry.token, expires })
     });
     marshal(&entries.collect::<BTreeMap<_, _>>())
-}
-
-fn text(secret: &Secret) -> String {
-    String::from_utf8_lossy(secret.expose()).into_owned()
 }
 
 /// JSON as Go's encoder writes it: keys in order, and five characters escaped that JSON would let stand. They occur

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::{BoxFuture, Either, FutureExt as _, select};
 use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -23,7 +23,8 @@ use tonic::body::Body;
 
 use crate::proto::csi_driver_provider_client::CsiDriverProviderClient;
 
-/// A connection. The part of it that must be polled is polled by [`Link::drive`] only, so nothing is spawned here.
+/// A connection. Its requests are moved by [`Link::drive`], and by nothing else; hyper's executor runs the frames below,
+/// which end with the link.
 pub(super) struct Link {
     sender: SendRequest<Body>,
     connection: BoxFuture<'static, ()>,
@@ -45,8 +46,9 @@ impl Link {
         Ok(Self { sender, connection, status: Arc::new(AtomicI32::new(ABSENT)), ended: false })
     }
 
-    /// Whether another call may be made on it.
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether another call may be made on it: looks whether the other side has ended it since the last one.
+    pub(super) fn is_open(&mut self) -> bool {
+        self.ended = self.ended || (&mut self.connection).now_or_never().is_some();
         !self.ended && !self.sender.is_closed()
     }
 

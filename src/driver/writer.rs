@@ -12,6 +12,7 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Wall;
 use crate::error::{Problem, Reason, printable};
@@ -22,7 +23,8 @@ use crate::model::RelPath;
 pub struct NewFile<'a> {
     /// Where, as it came on the wire.
     pub path: &'a str,
-    /// Its permission bits; what lies above 07777 is ignored, as the system does.
+    /// Its mode as Go understands it: 0777, and far above them three flags for set-id and sticky. The bits 07000 of
+    /// a Unix mode mean nothing to Go, so the driver drops them.
     pub mode: u32,
     /// Its content.
     pub contents: &'a [u8],
@@ -41,8 +43,8 @@ pub enum Written {
 /// files at all mean "keep what is there". Of two files with one path the later wins. `stamp` names the new folder.
 ///
 /// # Errors
-/// `invalid` for a path that the driver refuses, before anything is written; `setup` for what the system refuses, with
-/// the old files as they were.
+/// `invalid` for a path that the driver refuses, before anything is written; `setup` for what the system refuses: until
+/// the one step that makes the new files current, the old ones stay as they were.
 pub fn write(target: &Path, files: &[NewFile<'_>], stamp: Wall) -> Result<Written, Problem> {
     for file in files {
         check(file.path).map_err(|rule| {
@@ -74,14 +76,16 @@ pub fn write(target: &Path, files: &[NewFile<'_>], stamp: Wall) -> Result<Writte
     }
     for name in missing {
         let link = target.join(name);
-        symlink(Path::new(DATA).join(name), &link)
-            .map_err(|error| failed("create the link", &link, &error))?;
+        symlink(through(name), &link).map_err(|error| failed("create the link", &link, &error))?;
     }
     for name in old_paths.iter().map(|path| top(path)).filter(|name| !names.contains(name)) {
-        remove(&target.join(name))?;
+        volume.unlink(name)?;
     }
-    if let Some(folder) = old {
-        fs::remove_dir_all(&folder).map_err(|error| failed("remove the old folder", &folder, &error))?;
+    match old.as_deref().map(|folder| (folder, fs::remove_dir_all(folder))) {
+        Some((folder, Err(error))) if error.kind() != ErrorKind::NotFound => {
+            return Err(failed("remove the old folder", folder, &error));
+        }
+        Some(_) | None => {}
     }
     Ok(Written::Replaced)
 }
@@ -160,7 +164,7 @@ impl Volume<'_> {
         for name in names {
             let link = self.root.join(name);
             match fs::read_link(&link) {
-                Ok(target) if target == Path::new(DATA).join(name) => {}
+                Ok(target) if target == through(name) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => missing.push(*name),
                 Ok(_) | Err(_) => return Err(in_the_way(&link)),
             }
@@ -168,21 +172,28 @@ impl Volume<'_> {
         Ok(missing)
     }
 
-    /// A new folder `..<time>`, 0755 whatever the umask says.
+    /// Removes a top-level link, if it is one of this writer's.
+    fn unlink(&self, name: &str) -> Result<(), Problem> {
+        let link = self.root.join(name);
+        if fs::read_link(&link).is_ok_and(|target| target == through(name)) { remove(&link) } else { Ok(()) }
+    }
+
+    /// A new folder `..<time>_<count>`, 0755 whatever the umask says. The count keeps two writes of one millisecond
+    /// apart: a name that came back would show a reader of the old folder a new one, half written.
     fn folder(&self, stamp: Wall) -> Result<PathBuf, Problem> {
-        // `2026-11-24T10:33:00.123Z` becomes `..2026_11_24_10_33_00.123`; writes of one millisecond are counted.
+        // `2026-11-24T10:33:00.123Z` becomes `2026_11_24_10_33_00.123`.
         let time = stamp.to_string().replace(['-', 'T', ':'], "_").replace('Z', "");
-        let mut count = 0u32;
         loop {
-            let suffix = if count == 0 { String::new() } else { format!("_{count}") };
-            let folder = self.root.join(format!("..{time}{suffix}"));
+            let count = FOLDERS.fetch_add(1, Ordering::Relaxed);
+            let folder = self.root.join(format!("..{time}_{count}"));
             match fs::create_dir(&folder) {
                 Ok(()) => {
                     fs::set_permissions(&folder, Permissions::from_mode(0o755))
                         .map_err(|error| failed("set the mode of", &folder, &error))?;
                     return Ok(folder);
                 }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && count < FOLDERS_MAX => count += 1,
+                // Another process wrote in the same millisecond.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed("create the folder", &folder, &error)),
             }
         }
@@ -207,7 +218,7 @@ fn put(folder: &Path, file: &NewFile<'_>) -> Result<(), Problem> {
         }
         let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         open.write_all(file.contents)?;
-        open.set_permissions(Permissions::from_mode(file.mode & 0o7777))
+        open.set_permissions(Permissions::from_mode(unix_mode(file.mode)))
     };
     write().map_err(|error| {
         let what = format!("cannot write the file: {}", error.kind());
@@ -215,6 +226,14 @@ fn put(folder: &Path, file: &NewFile<'_>) -> Result<(), Problem> {
             .object(format!("file `{}`", printable(file.path)))
             .remedy("look at the folder's permissions and free space, and whether another file is its folder")
     })
+}
+
+/// What Go's `os.Chmod` asks the system for, given an `os.FileMode`.
+fn unix_mode(mode: u32) -> u32 {
+    [(23, 0o4000), (22, 0o2000), (20, 0o1000)]
+        .into_iter()
+        .filter(|(bit, _)| mode >> bit & 1 == 1)
+        .fold(mode & 0o777, |unix, (_, flag)| unix | flag)
 }
 
 /// Whether a file has this content. One that cannot be read is taken for different.
@@ -227,6 +246,11 @@ fn remove(path: &Path) -> Result<(), Problem> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path, &error)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Where a top-level link leads.
+fn through(name: &str) -> PathBuf {
+    Path::new(DATA).join(name)
 }
 
 /// The first component: that is what pods see in the volume's root.
@@ -252,5 +276,5 @@ fn in_the_way(path: &Path) -> Problem {
 const DATA: &str = "..data";
 /// The link that is renamed over it.
 const NEXT: &str = "..data_tmp";
-/// How many folders of one millisecond may stand there.
-const FOLDERS_MAX: u32 = 1000;
+/// How many folders this process has made.
+static FOLDERS: AtomicU64 = AtomicU64::new(0);

@@ -38,6 +38,10 @@ async fn a_status_arrives_whole_and_is_the_one_on_the_wire() {
     let refusal = refused(Reply::Status(Code::PermissionDenied, "line one\nline two é")).await;
     assert_eq!(refusal, Refusal { code: 7, text: "line one\nline two é".into(), wire: Some(7) });
     assert_eq!(refusal.name(), "PermissionDenied");
+    let event = refusal.event("s", "web", "p-1");
+    let expected = "MountVolume.SetUp failed for volume \"s\" : rpc error: code = PermissionDenied desc = failed to \
+         mount secrets store objects for pod web/p-1, err: rpc error: code = PermissionDenied desc = line one\nline two é";
+    assert_eq!(event, expected);
 }
 
 #[tokio::test]
@@ -50,6 +54,11 @@ async fn an_error_code_hides_the_files_and_becomes_unknown() {
     let refusal = refused(Reply::Raw(raw)).await;
     assert_eq!((refusal.code, refusal.wire), (2, Some(0)));
     assert!(refusal.text.ends_with("provider error code Nope"), "{}", refusal.text);
+    assert!(
+        refusal
+            .event("s", "n", "p")
+            .ends_with("pod n/p, err: mount request failed with provider error code Nope")
+    );
 }
 
 #[tokio::test]
@@ -95,22 +104,32 @@ async fn the_client_itself_never_ends_a_mount() {
     assert!(clock.until(clock.now() + Duration::from_secs(3600), call).await.is_none());
 }
 
-#[tokio::test]
-async fn a_client_connects_again_after_its_provider_came_back() {
-    let first = Provider::start("p", Reply::Files(vec![("a", 0o644, Vec::new())]));
-    let second = Provider::start("p", Reply::Files(vec![("b", 0o644, Vec::new())]));
+#[test]
+fn a_client_connects_again_when_its_provider_comes_back() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let worker =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let start = |runtime: &tokio::runtime::Runtime, name| {
+        let _inside = runtime.enter();
+        Provider::start("p", Reply::Files(vec![(name, 0o644, Vec::new())]))
+    };
+    let (first_run, second_run, ours) = (worker(), worker(), runtime());
+    let (first, second) = (start(&first_run, "a"), start(&second_run, "b"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("moved.sock");
     std::os::unix::fs::symlink(first.path(), &path).unwrap();
-    let mut client = Client::connect(&path, Clock::system()).await.unwrap();
-    assert!(client.mount(envelope(), None).await.is_ok());
-    drop(first);
-    let broken = client.mount(envelope(), None).await.err().unwrap();
-    assert_eq!(broken.wire, None);
+    let mut client = ours.block_on(Client::connect(&path, Clock::system())).unwrap();
+    assert!(ours.block_on(client.mount(envelope(), None)).is_ok());
+    // Its connections end with the runtime that drives them.
+    drop(first_run);
     std::fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink(second.path(), &path).unwrap();
-    let mounted = client.mount(envelope(), None).await.unwrap_or_else(|refusal| panic!("{refusal:?}"));
-    assert_eq!(mounted.files[0].0, "b");
+    ours.block_on(Clock::system().sleep(Duration::from_millis(50)));
+    let mounted = ours.block_on(client.mount(envelope(), None));
+    assert_eq!(mounted.unwrap_or_else(|refusal| panic!("{refusal:?}")).files[0].0, "b");
+    drop(second_run);
+    let broken = ours.block_on(client.mount(envelope(), None)).err().unwrap();
+    assert_eq!((broken.name(), broken.wire), ("Unavailable", None));
 }
 
 #[tokio::test]

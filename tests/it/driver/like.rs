@@ -131,6 +131,17 @@ async fn t1_a_code_that_is_not_final_starts_the_pod_over_an_empty_folder() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_folder_that_was_kept_is_as_old_as_it_was_before_the_mount_that_failed() {
+    let mut bed = bed(ROTATING, Reply::Status(Code::Aborted, "later"));
+    failed(&bed.driver.publish().await);
+    bed.pass(121).await;
+    failed(&bed.driver.publish().await);
+    bed.provider.reply(one("v1"));
+    assert_eq!(bed.driver.publish().await, Outcome::Asked(Written::Replaced));
+    assert_eq!(bed.driver.sees(), seen("v1"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_final_code_the_next_publish_mounts() {
     for code in [
         Code::Internal,
@@ -168,6 +179,15 @@ async fn a_silent_provider_costs_two_minutes_and_the_pod_waits_on() {
     bed.provider.reply(one("v1"));
     assert_eq!(bed.driver.publish().await, Outcome::Asked(Written::Replaced));
     assert_eq!(bed.driver.sees(), seen("v1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_provider_and_a_long_interval_start_the_pod_empty() {
+    let mut bed = bed(Release::V16 { poll: Some(Duration::from_secs(600)) }, Reply::Hang);
+    failed(&bed.driver.publish().await);
+    bed.provider.reply(one("v1"));
+    assert_eq!(bed.driver.publish().await, Outcome::Skipped);
+    assert_eq!(bed.driver.sees(), Some(BTreeMap::new()));
 }
 
 #[tokio::test(start_paused = true)]

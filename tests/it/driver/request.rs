@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use latchkey::clock::Wall;
 use latchkey::driver::{Flavour, Pod, PodToken, request};
 use latchkey::proto::MountRequest;
-use latchkey::secret::Secret;
 use serde_json::Value;
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -13,10 +12,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn pod(name: &str, uid: &str, expires: &str) -> Pod {
-    let token = PodToken {
-        token: Secret::from_text("eyJhbGciOi.e30.c2ln".into()),
-        expires: Wall::parse(expires).unwrap(),
-    };
+    let token = PodToken { token: "eyJhbGciOi.e30.c2ln".into(), expires: Wall::parse(expires).unwrap() };
     Pod {
         namespace: "default".into(),
         service_account: "app".into(),
@@ -115,7 +111,7 @@ fn volume_attributes_win_over_parameters_and_lose_to_kubelet() {
 
 #[test]
 fn the_publish_secret_reaches_the_first_mount_only() {
-    let publish = BTreeMap::from([("client>id".to_owned(), Secret::from_text("x&y".into()))]);
+    let publish = BTreeMap::from([("client>id".to_owned(), "x&y".to_owned())]);
     let pod = Pod { publish: Some(publish), ..Pod::default() };
     let secrets = |flavour| text(&request("c", &BTreeMap::new(), &pod, &flavour).secrets);
     assert_eq!(secrets(Flavour::Driver16), r#"{"client\u003eid":"x\u0026y"}"#);

@@ -64,7 +64,7 @@ const ROWS: &[Row] = &[
     Row { units: "store::local store::vault store::aws store::azure store::gcp", may: "store model net cluster error secret clock", why: "a store makes one attempt and knows no sibling, cache or lease" },
     Row { units: "engine", may: "store dialect policy model audit telemetry clock error secret cluster", why: "the engine knows the two traits, never who implements them" },
     Row { units: "proto", may: "", why: "generated from the contract" },
-    Row { units: "driver", may: "proto model error secret clock", why: "the other side of the contract knows nothing of the agent" },
+    Row { units: "driver", may: "proto model error clock", why: "the other side of the contract knows nothing of the agent" },
     Row { units: "serve", may: "proto driver engine dialect model error secret clock telemetry audit", why: "a way in: it hands calls to the engine" },
     Row { units: "lint convert", may: "dialect dialect::* model yaml policy error", why: "offline: no store, no clock, no network" },
     Row { units: "config", may: "yaml error model", why: "fills nouns and each module's `Config`, runs nothing" },
@@ -96,8 +96,7 @@ const PARTS: &[Part] = &[
 const ALONE: &[Alone] = &[
     Alone { units: "clock", paths: "std::time::SystemTime std::time::Instant std::time::UNIX_EPOCH std::thread::sleep tokio::time tokio_util::time rustix::time jiff", why: "time comes from `clock`, so that tests can hold it" },
     Alone { units: "yaml", paths: "saphyr_parser", why: "one YAML tree, one set of bounds" },
-    Alone { units: "proto", paths: "tonic_prost tonic::include_proto! std::include!", why: "generated code lives in `proto`" },
-    Alone { units: "proto driver", paths: "prost", why: "generated code lives in `proto`; the driver judges an answer by its encoded size" },
+    Alone { units: "proto", paths: "prost tonic_prost tonic::include_proto! std::include!", why: "generated code lives in `proto`" },
     Alone { units: "serve", paths: "tonic::service tonic::transport::Server tonic_health axum hyper_util::server hyper_util::service", why: "sockets are served in one place" },
     Alone { units: "driver", paths: "tonic::client tonic::transport::Channel tonic::transport::Endpoint", why: "only the driver's side calls an agent" },
     Alone { units: "serve driver", paths: "tonic", why: "gRPC ends where a call has become a noun" },

@@ -17,7 +17,7 @@ use tonic::Code;
 
 /// Which driver.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Release {
+pub(crate) enum Release {
     /// Kubelet publishes again and again; `--enable-secret-rotation` makes the driver ask again, not sooner than this
     /// after the folder last changed. `None`: rotation is off.
     V16 { poll: Option<Duration> },
@@ -27,7 +27,7 @@ pub enum Release {
 
 /// How a publish or a rotation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The provider was asked and its files were taken over.
     Asked(Written),
     /// OK to kubelet, without asking the provider.
@@ -39,7 +39,7 @@ pub enum Outcome {
 }
 
 /// The driver and kubelet of one volume.
-pub struct DriverLike {
+pub(crate) struct DriverLike {
     client: Client,
     clock: Clock,
     release: Release,
@@ -63,7 +63,7 @@ enum Container {
 
 impl DriverLike {
     /// A pod that waits for its volume; `request` makes the request of each call.
-    pub fn new(
+    pub(crate) fn new(
         socket: &Path,
         clock: Clock,
         release: Release,
@@ -83,7 +83,7 @@ impl DriverLike {
     }
 
     /// kubelet publishes the volume: at first, after a failure, and about once a minute from then on.
-    pub async fn publish(&mut self) -> Outcome {
+    pub(crate) async fn publish(&mut self) -> Outcome {
         let outcome = self.node_publish().await;
         match &outcome {
             // kubelet takes these for "perhaps done" and keeps the folder.
@@ -100,7 +100,7 @@ impl DriverLike {
 
     /// The reconciler of drivers up to 1.5: only for what is mounted, with what the last answer said, no deadline.
     /// A failure becomes an event of the pod.
-    pub async fn rotate(&mut self) -> Outcome {
+    pub(crate) async fn rotate(&mut self) -> Outcome {
         assert!(self.release == Release::V15 && self.mounted, "only 1.5 rotates, and only what is mounted");
         let request = (self.request)(&Flavour::Driver15Rotation(self.versions.clone()));
         match self.ask(request, None).await {
@@ -110,12 +110,12 @@ impl DriverLike {
     }
 
     /// The container starts again, and from then on sees what is mounted.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.container = if self.mounted { Container::Sees } else { Container::SeesNothing };
     }
 
     /// Path, mode and content of every file that the container sees; `None` while it waits for its volume.
-    pub fn sees(&self) -> Option<BTreeMap<String, (u32, Vec<u8>)>> {
+    pub(crate) fn sees(&self) -> Option<BTreeMap<String, (u32, Vec<u8>)>> {
         match self.container {
             Container::Waiting => None,
             Container::SeesNothing => Some(BTreeMap::new()),
@@ -124,7 +124,7 @@ impl DriverLike {
     }
 
     /// Id and version of each object, as the pod's status shows them.
-    pub fn versions(&self) -> &[(String, String)] {
+    pub(crate) fn versions(&self) -> &[(String, String)] {
         &self.versions
     }
 
@@ -138,9 +138,10 @@ impl DriverLike {
             Release::V16 { poll: None } | Release::V15 if self.mounted => return Outcome::Skipped,
             Release::V16 { .. } | Release::V15 => {}
         }
-        let remount = self.mounted;
+        let (remount, folder) = (self.mounted, self.target.unwrap_or(now));
         if !remount {
-            self.target.get_or_insert(now);
+            // What stands at the target path is the tmpfs from now on, and it has just been made.
+            self.target = Some(now);
             self.mounted = true;
         }
         let request = (self.request)(&Flavour::Driver16);
@@ -148,8 +149,9 @@ impl DriverLike {
             Ok(mounted) => Outcome::Asked(self.take_over(mounted)),
             Err(refusal) if remount => Outcome::Masked(refusal),
             Err(refusal) => {
-                // Unmounted; the folder stays where it is.
+                // Unmounted: the folder below is seen again, as old as it is.
                 self.mounted = false;
+                self.target = Some(folder);
                 Outcome::Failed(refusal)
             }
         }

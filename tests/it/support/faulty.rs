@@ -11,6 +11,13 @@
 //! | `fault/short` | fewer answers than questions |
 //! | `fault/size-BYTES` | that many bytes |
 
+#![allow(
+    dead_code,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "the example uses all but the canary, the suite the canary; to go wrong is the point"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

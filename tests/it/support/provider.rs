@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, transport};
 
 /// How it answers a `Mount`.
 #[derive(Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// These files, and a version for each.
     Files(Vec<(&'static str, i32, Vec<u8>)>),
     /// Exactly this.
@@ -25,13 +25,13 @@ pub enum Reply {
 
 /// One `Mount` as it arrived.
 #[derive(Clone)]
-pub struct Seen {
-    pub request: MountRequest,
-    pub grpc_timeout: Option<String>,
+pub(crate) struct Seen {
+    pub(crate) request: MountRequest,
+    pub(crate) grpc_timeout: Option<String>,
 }
 
 /// The running provider.
-pub struct Provider {
+pub(crate) struct Provider {
     path: PathBuf,
     state: Arc<Mutex<State>>,
     _server: JoinSet<()>,
@@ -46,7 +46,7 @@ struct State {
 
 impl Provider {
     /// Starts one that calls itself `name`.
-    pub fn start(name: &'static str, reply: Reply) -> Self {
+    pub(crate) fn start(name: &'static str, reply: Reply) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -66,17 +66,17 @@ impl Provider {
         Self { path, state, _server: server, _folder: folder }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// From now on answers like this.
-    pub fn reply(&self, reply: Reply) {
+    pub(crate) fn reply(&self, reply: Reply) {
         self.state.lock().unwrap().reply = reply;
     }
 
     /// Every `Mount` so far.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
 }
