@@ -1,2 +1,110 @@
-//! placeholder
-fn main() {}
+//! One mount inside the process: 4 objects of 1 KiB from the local store, without a socket, and what its parts cost.
+//! `benches/load/run` measures the same over the socket, beside a bare echo.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use latchkey::app::local::{Content, EntryPath, Keeper, Reader, Readers};
+use latchkey::audit::{self, Audit};
+use latchkey::clock::Clock;
+use latchkey::dialect::{Dialect, Facts, native::Native};
+use latchkey::driver::{Flavour, Pod, request};
+use latchkey::engine::{Engine, Limits, Order, Origin, Parts};
+use latchkey::model::{
+    Access, Attributes, Call, Catalog, Entry, Envelope, FileMode, StoreName, VersionKey, locator,
+};
+use latchkey::policy::Rules;
+use latchkey::secret::DigestKey;
+use latchkey::store::local::{Config, Local};
+use latchkey::telemetry::Metrics;
+use zeroize::Zeroizing;
+
+const SECRETS: &str = "o0: { store: local, path: bench/o0 }\no1: { store: local, path: bench/o1 }\n\
+                       o2: { store: local, path: bench/o2 }\no3: { store: local, path: bench/o3 }\n";
+
+fn catalog() -> Catalog {
+    let access = locator::local::Access { store: StoreName::parse("local").unwrap(), audience: None };
+    Catalog::new([Entry { access: Access::Local(access) }])
+}
+
+fn engine(folder: &Path) -> Arc<Engine> {
+    let (file, identity) = (folder.join("store.age"), folder.join("key.txt"));
+    let (keeper, _) = Keeper::init(&file, &identity).unwrap();
+    let readers = Readers { clear: false, add: vec![Reader::parse("bench/*").unwrap()] };
+    for object in ["o0", "o1", "o2", "o3"] {
+        let path = EntryPath::parse(&format!("bench/{object}")).unwrap();
+        keeper.set(&path, &readers, Some(Content::Value(Zeroizing::new(vec![b'x'; 1024])))).unwrap();
+    }
+    let (clock, name) = (Clock::system(), StoreName::parse("local").unwrap());
+    let store = Local::new(Config { name: name.clone(), file, identity, verify: None });
+    let settings = audit::Config { file: Some(folder.join("audit.jsonl")), ..audit::Config::default() };
+    Engine::new(Parts {
+        clock,
+        stores: BTreeMap::from([(name, Arc::new(store) as _)]),
+        catalog: catalog(),
+        rules: Rules::open(),
+        version_key: VersionKey(DigestKey::random()),
+        limits: Limits::default(),
+        metrics: Metrics::new("bench", true, clock),
+        audit: Audit::start(&settings, Box::new(std::io::sink()), clock, Arc::new(|_| ())).unwrap(),
+        audit_all_polls: false,
+    })
+}
+
+fn envelope() -> Envelope {
+    let pod = Pod {
+        namespace: "bench".to_owned(),
+        service_account: "app".to_owned(),
+        name: "app-1".to_owned(),
+        uid: "00000000-0000-4000-8000-000000000001".to_owned(),
+        volume: "secrets".to_owned(),
+        ..Pod::default()
+    };
+    let parameters = BTreeMap::from([("secrets".to_owned(), SECRETS.to_owned())]);
+    let message = request("class", &parameters, &pod, &Flavour::Driver16);
+    Envelope {
+        attributes: message.attributes,
+        secrets: message.secrets,
+        target_path: message.target_path,
+        permission: message.permission,
+    }
+}
+
+fn mount(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let engine = runtime.block_on(async { engine(folder.path()) });
+    let (clock, dialect) = (Clock::system(), Arc::new(Native) as Arc<dyn Dialect>);
+    criterion.bench_function("mount, unchanged", |bencher| {
+        bencher.to_async(&runtime).iter(|| async {
+            let order = Order {
+                dialect: Arc::clone(&dialect),
+                envelope: envelope(),
+                deadline: clock.now() + Duration::from_secs(45),
+                origin: Origin::Driver,
+            };
+            engine.mount(order).await.unwrap()
+        });
+    });
+}
+
+fn parts(criterion: &mut Criterion) {
+    let envelope = envelope();
+    criterion.bench_function("parse the call", |bencher| {
+        bencher.iter(|| Call::parse(black_box(&envelope)).unwrap());
+    });
+    let attributes = Attributes::new(BTreeMap::from([("secrets".to_owned(), SECRETS.to_owned())]));
+    let (catalog, facts) = (catalog(), Facts { mode: FileMode::DEFAULT, publish: false });
+    criterion.bench_function("parse the class", |bencher| {
+        bencher.iter(|| Native.parse(black_box(&attributes), facts, &catalog).unwrap());
+    });
+}
+
+criterion_group!(benches, mount, parts);
+criterion_main!(benches);
