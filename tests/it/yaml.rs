@@ -200,7 +200,8 @@ fn an_unknown_version_of_yaml_is_refused() {
     }
     let error = yaml::documents("---\na\n...\n%YAML 2.0\n---\nb\n", Limits::PARAMETER).unwrap_err();
     assert_eq!(error.at, (4, 1));
-    // What looks like a directive inside a document is text.
+    // What looks like a directive inside a document is text, to the documents behind it too.
+    assert_eq!(yaml::documents("--- |\n%YAML 9.9\n--- b\n", Limits::PARAMETER).unwrap().len(), 2);
     assert_eq!(parse("--- |\n  %YAML 9.9\n").unwrap().text(), Some("%YAML 9.9\n"));
     assert_eq!(parse("--- |\n%YAML 9.9\n").unwrap().text(), Some("%YAML 9.9\n"));
 }
