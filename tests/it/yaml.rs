@@ -159,6 +159,11 @@ fn y_01_a_tab_as_indentation_is_refused_with_its_place() {
         ("a: &x b\nc:\n\t*x\n", (3, 1)),
         ("-\ta: b\n", (1, 2)),
         ("\ta: b\n", (1, 1)),
+        // Deep enough in for the parser to let them pass.
+        ("a:\n \t\"b\"\n", (2, 2)),
+        ("-\tb\n", (1, 2)),
+        ("a: &x b\nc:\n \t*x\n", (3, 2)),
+        ("-\t&x b\n", (1, 2)),
         ("? a\n:\t\"b\": c\n", (2, 2)),
         ("a: b\n\tc", (1, 4)),
     ] {
