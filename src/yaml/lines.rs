@@ -95,15 +95,11 @@ impl<'a> Lines<'a> {
     /// differ in what a tab is worth. For nodes of block style only; inside brackets a tab is mere white space.
     pub(super) fn indentation(&self, mark: Marker) -> Result<(), Error> {
         let indent = |byte: &u8| matches!(byte, b' ' | b'\t' | b'-' | b'?' | b':');
-        let before = self.line(mark.line()).bytes().take(mark.col()).take_while(|byte| indent(byte));
-        let run: Vec<u8> = before.collect();
-        match run.iter().position(|byte| *byte == b'\t') {
-            Some(tab) if run.len() == mark.col() => {
-                let what = "a tab is used as indentation, where only spaces may stand".to_owned();
-                Err(Error { at: pair(mark.line(), tab + 1), what })
-            }
-            _ => Ok(()),
-        }
+        let mut before = self.line(mark.line()).bytes().take(mark.col()).take_while(indent);
+        before.position(|byte| byte == b'\t').map_or(Ok(()), |tab| {
+            let what = "a tab is used as indentation, where only spaces may stand".to_owned();
+            Err(Error { at: pair(mark.line(), tab + 1), what })
+        })
     }
 
     /// Whether the list or mapping that starts here is one in brackets, behind its anchor and tag.

@@ -159,6 +159,11 @@ fn y_01_a_tab_as_indentation_is_refused_with_its_place() {
         ("a: &x b\nc:\n\t*x\n", (3, 1)),
         ("-\ta: b\n", (1, 2)),
         ("\ta: b\n", (1, 1)),
+        // Deep enough in for the parser to let them pass.
+        ("a:\n \t\"b\"\n", (2, 2)),
+        ("-\tb\n", (1, 2)),
+        ("a: &x b\nc:\n \t*x\n", (3, 2)),
+        ("-\t&x b\n", (1, 2)),
         ("? a\n:\t\"b\": c\n", (2, 2)),
         ("a: b\n\tc", (1, 4)),
     ] {
@@ -200,7 +205,8 @@ fn an_unknown_version_of_yaml_is_refused() {
     }
     let error = yaml::documents("---\na\n...\n%YAML 2.0\n---\nb\n", Limits::PARAMETER).unwrap_err();
     assert_eq!(error.at, (4, 1));
-    // What looks like a directive inside a document is text.
+    // What looks like a directive inside a document is text, to the documents behind it too.
+    assert_eq!(yaml::documents("--- |\n%YAML 9.9\n--- b\n", Limits::PARAMETER).unwrap().len(), 2);
     assert_eq!(parse("--- |\n  %YAML 9.9\n").unwrap().text(), Some("%YAML 9.9\n"));
     assert_eq!(parse("--- |\n%YAML 9.9\n").unwrap().text(), Some("%YAML 9.9\n"));
 }
