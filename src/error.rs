@@ -76,6 +76,23 @@ impl Reason {
             Self::Bug => "bug",
         }
     }
+
+    /// Whether somebody has to change something before the same call can succeed; else trying again may help.
+    pub const fn is_refusal(self) -> bool {
+        match self {
+            Self::Invalid
+            | Self::Policy
+            | Self::Setup
+            | Self::Expired
+            | Self::Login
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::TooLarge => true,
+            Self::Throttled | Self::Unreachable | Self::Timeout | Self::Upstream | Self::Busy | Self::Bug => {
+                false
+            }
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -301,18 +318,20 @@ pub enum Retry {
 
 /// Text with control characters, and those that reorder a line, escaped, so that no input can forge a log line.
 pub fn printable(text: &str) -> String {
-    let hostile = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    if !text.chars().any(hostile) {
+    if !text.chars().any(is_hostile) {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if hostile(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if is_hostile(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
+}
+
+/// Whether a character acts on a terminal or an editor rather than being read: it controls, reorders or hides.
+pub fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The nearest of the known words, where one is near enough to be what was meant.

@@ -1,0 +1,265 @@
+//! The metrics of the agent. Counting costs a hash and a read lock, and allocates only when a label set is new.
+//! Serving them over HTTP is not done here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+
+use super::names::{self, Name};
+use super::volumes::Volumes;
+use crate::clock::Clock;
+use crate::error::Reason;
+
+/// How a mount ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its files were handed over.
+    Delivered,
+    /// Nothing was wrong with us or a backend: somebody has to change something.
+    Refused(Reason),
+    /// It may succeed when it is tried again.
+    Failed(Reason),
+}
+
+impl Outcome {
+    /// How a mount with this reason ended.
+    pub const fn of(reason: Reason) -> Self {
+        if reason.is_refusal() { Self::Refused(reason) } else { Self::Failed(reason) }
+    }
+
+    /// The word in the metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Delivered => "",
+            Self::Refused(reason) | Self::Failed(reason) => reason.label(),
+        }
+    }
+}
+
+/// How a provider's socket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketState {
+    /// We listen there.
+    Bound,
+    /// Someone else answers there; we look again from time to time.
+    Standby,
+    /// We cannot listen there.
+    Blocked,
+    /// Another instance of ours took it over.
+    Replaced,
+}
+
+impl SocketState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bound, Self::Standby, Self::Blocked, Self::Replaced];
+
+    /// The word in the metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::Standby => "standby",
+            Self::Blocked => "blocked",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// Why a connection was closed before a request was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its other end runs under a user that may not speak to us.
+    Peer,
+    /// As many connections as we allow are open.
+    Limit,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Peer, Self::Limit];
+
+    /// The word in the metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// All metrics of this process. Clones count into the same ones.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    mounts: Family<MountLabels, Counter>,
+    mount_seconds: Family<SecondsLabels, Histogram>,
+    connections_refused: Family<WhyLabels, Counter>,
+    audit_dropped: Counter,
+    log_dropped: Counter,
+    panics: Counter,
+    code_replaced: Counter,
+    sockets: Sockets,
+    volumes: Option<Volumes>,
+}
+
+impl Metrics {
+    /// Bounds of the histogram's buckets, in seconds: from a mount of the local store to one that a deadline ended.
+    pub const SECONDS: [f64; 16] =
+        [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+    /// The media type of [`Self::encode`]'s text, without which Prometheus reads it as the older format.
+    pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// Metrics that start from nothing. `version` is what `build_info` says; without `per_volume` no volume has a
+    /// metric of its own. `clock` says when a volume was seen last.
+    pub fn new(version: &'static str, per_volume: bool, clock: Clock) -> Self {
+        let mut registry = Registry::default();
+        let sockets = Sockets::default();
+        registry.register_collector(Box::new(sockets.clone()));
+        let volumes = per_volume.then(|| Volumes::new(clock));
+        if let Some(volumes) = &volumes {
+            registry.register_collector(Box::new(volumes.clone()));
+        }
+        let info = Info::new(BuildLabels { version });
+        registry.register(names::BUILD.name, names::BUILD.help, info);
+        let seconds: fn() -> Histogram = || Histogram::new(Self::SECONDS);
+        Self(Arc::new(Inner {
+            mounts: add(&mut registry, &names::MOUNTS, Family::default()),
+            mount_seconds: add(&mut registry, &names::MOUNT_SECONDS, Family::new_with_constructor(seconds)),
+            connections_refused: add(&mut registry, &names::CONNECTIONS_REFUSED, Family::default()),
+            audit_dropped: add(&mut registry, &names::AUDIT_DROPPED, Counter::default()),
+            log_dropped: add(&mut registry, &names::LOG_DROPPED, Counter::default()),
+            panics: add(&mut registry, &names::PANICS, Counter::default()),
+            code_replaced: add(&mut registry, &names::CODE_REPLACED, Counter::default()),
+            sockets,
+            volumes,
+            registry,
+        }))
+    }
+
+    /// A mount was answered. `first`: this process had no record of success by its holder.
+    pub fn mount(&self, provider: &'static str, outcome: Outcome, first: bool, took: Duration) {
+        let labels = MountLabels { provider, outcome: outcome.label(), reason: outcome.reason() };
+        self.0.mounts.get_or_create(&labels).inc();
+        self.0.mount_seconds.get_or_create(&SecondsLabels { provider, first }).observe(took.as_secs_f64());
+    }
+
+    /// The socket of a provider is now in this state, and in no other.
+    pub fn socket(&self, name: &'static str, state: SocketState) {
+        self.0.sockets.lock().insert(name, state);
+    }
+
+    /// A connection was closed before a request was read.
+    pub fn connection_refused(&self, why: Refusal) {
+        self.0.connections_refused.get_or_create(&WhyLabels { why: why.label() }).inc();
+    }
+
+    /// So many audit lines were lost.
+    pub fn audit_dropped(&self, lines: u64) {
+        self.0.audit_dropped.inc_by(lines);
+    }
+
+    /// So many log lines were lost.
+    pub fn log_dropped(&self, lines: u64) {
+        self.0.log_dropped.inc_by(lines);
+    }
+
+    /// Something panicked.
+    pub fn panicked(&self) {
+        self.0.panics.inc();
+    }
+
+    /// A `Mount` was about to answer with a code outside the contract, and `Internal` was sent instead.
+    pub fn code_replaced(&self) {
+        self.0.code_replaced.inc();
+    }
+
+    /// The volumes' own metric; `None` where it is switched off.
+    pub fn volumes(&self) -> Option<&Volumes> {
+        self.0.volumes.as_ref()
+    }
+
+    /// All of it as OpenMetrics text, of the type [`Self::CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut out = String::with_capacity(8 * 1024);
+        text::encode(&mut out, &self.0.registry).expect("writing into a string does not fail");
+        out
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &Name, metric: M) -> M {
+    registry.register(name.name, name.help, metric.clone());
+    metric
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MountLabels {
+    provider: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecondsLabels {
+    provider: &'static str,
+    first: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabels {
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// States of the sockets. Collected rather than kept as gauges, so that no scrape ever sees a socket in two states.
+#[derive(Clone, Debug, Default)]
+struct Sockets(Arc<Mutex<BTreeMap<&'static str, SocketState>>>);
+
+impl Sockets {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, SocketState>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Sockets {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let name = names::SOCKET;
+        let mut metric = encoder.encode_descriptor(name.name, name.help, None, MetricType::Gauge)?;
+        for (name, state) in self.lock().iter() {
+            for each in SocketState::ALL {
+                let labels = [("name", *name), ("state", each.label())];
+                metric.encode_family(&labels)?.encode_gauge(&i64::from(each == *state))?;
+            }
+        }
+        Ok(())
+    }
+}
