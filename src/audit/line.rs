@@ -250,20 +250,16 @@ fn shown<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::O
     serializer.collect_str(value)
 }
 
-#[allow(clippy::ref_option, reason = "serde hands over the field itself")]
 fn reason<S: Serializer>(reason: &Option<Reason>, serializer: S) -> Result<S::Ok, S::Error> {
     reason.map(Reason::label).serialize(serializer)
 }
 
 /// Milliseconds with three decimals.
-#[allow(clippy::ref_option, reason = "serde hands over the field itself")]
 fn milliseconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    #[allow(clippy::cast_precision_loss, reason = "exact for the first two centuries")]
     let milliseconds = |span: Duration| span.as_micros() as f64 / 1000.0;
     span.map(milliseconds).serialize(serializer)
 }
 
-#[allow(clippy::ref_option, reason = "serde hands over the field itself")]
 fn bounded<S: Serializer>(text: &Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
     match text {
         Some(text) if text.len() > Line::TEXT_MAX => {

@@ -1,4 +1,4 @@
-//! Log lines of the process: one line each, JSON or text, through a queue that never blocks ([`super::pipe`]), with
+//! Log lines of the process: one line each, JSON or text, through a queue that never blocks, with
 //! the time of `clock`. A filter that no setting lifts keeps the lines of other crates at `info` and above: below,
 //! they print what they send, tokens included. Where the lines go is the caller's business.
 

@@ -10,11 +10,13 @@
 )]
 
 mod agent;
+mod audit;
 mod driver;
 mod layers;
 mod native;
 mod reference;
 mod render;
 mod support;
+mod telemetry;
 mod tidy;
 mod yaml;

@@ -108,7 +108,7 @@ const ALONE: &[Alone] = &[
     Alone { units: "store::local", paths: "age jsonwebtoken", why: "the local store's file and tokens" },
     Alone { units: "secret", paths: "aws_lc_rs", why: "keyed digests and randomness come from `secret`" },
     Alone { units: "secret model store::local app cli", paths: "zeroize", why: "buffers of bytes on their way into a `Secret`, where bytes come in; nowhere else" },
-    Alone { units: "telemetry", paths: "prometheus_client tracing_subscriber tracing_appender", why: "others emit through `tracing` and `telemetry`'s own types" },
+    Alone { units: "telemetry", paths: "prometheus_client tracing_subscriber", why: "others emit through `tracing` and `telemetry`'s own types" },
     Alone { units: "net", paths: "reqwest rustls rustls_native_certs rustls_pki_types tokio_rustls hyper_rustls hyper_util::client", why: "one HTTP stack, one set of roots, guards and proxies" },
     Alone { units: "net store::aws", paths: "aws_smithy_*", why: "`net` carries the SDK's transport" },
     Alone { units: "cluster", paths: "kube k8s_openapi", why: "the Kubernetes API is optional and in one place" },
