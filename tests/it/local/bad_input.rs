@@ -26,10 +26,7 @@ fn filled() -> Bench {
 /// A store whose plaintext is this text, encrypted to the bench's own key.
 fn with_plaintext(plain: &str) -> Bench {
     let bench = Bench::new();
-    let text = std::fs::read_to_string(bench.identity()).unwrap();
-    let key: age::x25519::Identity =
-        text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap().parse().unwrap();
-    std::fs::write(bench.file(), age::encrypt(&key.to_public(), plain.as_bytes()).unwrap()).unwrap();
+    bench.seal(plain);
     bench
 }
 

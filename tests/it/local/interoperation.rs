@@ -38,7 +38,7 @@ async fn the_store_opens_what_age_wrote_and_the_keeper_writes_on() {
             "versions": [{{ "version": 3, "created": "2026-01-01T00:00:00+02:00", "value": "dg==" }}] }} }} }}"#,
         key.to_public()
     );
-    std::fs::write(bench.file(), age::encrypt(&key.to_public(), plain.as_bytes()).unwrap()).unwrap();
+    bench.seal(&plain);
     assert_eq!(bench.read(&subject("team-a", "app"), "e").await.unwrap(), b"v");
     bench.set("e", &[], b"w");
     let answers = bench.fetch(&subject("team-a", "app"), &[super::pinned("e", 4)]).await;
@@ -48,14 +48,12 @@ async fn the_store_opens_what_age_wrote_and_the_keeper_writes_on() {
 #[test]
 fn a_store_that_was_encrypted_to_us_but_names_others_is_not_written_until_that_is_mended() {
     let bench = Bench::new();
-    let text = std::fs::read_to_string(bench.identity()).unwrap();
-    let key: age::x25519::Identity = text.lines().nth(1).unwrap().parse().unwrap();
     let other = age::x25519::Identity::generate().to_public();
     let plain = format!(r#"{{"format":"latchkey.local/v1","recipients":["{other}"],"entries":{{}}}}"#);
-    std::fs::write(bench.file(), age::encrypt(&key.to_public(), plain.as_bytes()).unwrap()).unwrap();
+    bench.seal(&plain);
     let content = || Some(latchkey::app::local::Content::Value(zeroize::Zeroizing::new(b"v".to_vec())));
     let problem = super::refused(bench.keeper.set(&entry("e"), &adding(&[]), content()));
     assert!(problem.remedy.contains("--finish"), "{problem}");
-    assert_eq!(bench.keeper.finish_rotation().unwrap(), [key.to_public().to_string()]);
+    assert_eq!(bench.keeper.finish_rotation().unwrap(), [bench.key().to_public().to_string()]);
     bench.keeper.set(&entry("e"), &adding(&[]), content()).unwrap();
 }

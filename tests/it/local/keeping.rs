@@ -152,21 +152,25 @@ fn content_over_a_bound_is_refused_and_nothing_changes() {
     assert_eq!(std::fs::read(bench.file()).unwrap(), before);
 }
 
+/// A store's plaintext with these entries.
+fn document(bench: &Bench, entries: &str) -> String {
+    let recipient = bench.key().to_public();
+    format!(r#"{{"format":"latchkey.local/v1","recipients":["{recipient}"],"entries":{{{entries}}}}}"#)
+}
+
 #[test]
 fn a_store_that_would_outgrow_the_bound_stays_as_it_was() {
     let bench = Bench::new();
-    let large = vec![b'x'; VALUE_BYTES_MAX];
-    let mut failed = None;
-    for _ in 0..2 {
-        for number in 0..7 {
-            let set = bench.keeper.set(&entry(&format!("e{number}")), &adding(&[]), value(&large));
-            failed = failed.or_else(|| set.err());
-        }
-    }
-    let problem = failed.unwrap();
+    let created = r#""created":"2026-01-01T00:00:00Z""#;
+    let large = "AAAA".repeat(VALUE_BYTES_MAX / 3);
+    let one = format!(r#"{{"readers":[],"versions":[{{"version":1,{created},"value":"{large}"}}]}}"#);
+    let eleven: Vec<String> = (0..11).map(|number| format!(r#""e{number}":{one}"#)).collect();
+    bench.seal(&document(&bench, &eleven.join(",")));
+    let before = std::fs::read(bench.file()).unwrap();
+    let problem = refused(bench.keeper.set(&entry("e"), &adding(&[]), value(&vec![b'x'; VALUE_BYTES_MAX])));
     assert_eq!(problem.reason, Reason::TooLarge, "{problem}");
     assert_eq!(problem.place.hop.as_deref(), bench.file().to_str());
-    assert_eq!(bench.keeper.list().unwrap().len(), 7);
+    assert!(std::fs::read(bench.file()).unwrap() == before);
 }
 
 #[test]
@@ -175,14 +179,7 @@ fn a_store_takes_as_many_entries_as_it_can_read_back() {
     let created = r#""created":"2026-01-01T00:00:00Z""#;
     let one = format!(r#"{{"readers":[],"versions":[{{"version":1,{created},"value":""}}]}}"#);
     let many: Vec<String> = (0..ENTRIES_MAX).map(|number| format!(r#""e{number}":{one}"#)).collect();
-    let text = std::fs::read_to_string(bench.identity()).unwrap();
-    let key: age::x25519::Identity = text.lines().nth(1).unwrap().parse().unwrap();
-    let plain = format!(
-        r#"{{"format":"latchkey.local/v1","recipients":["{}"],"entries":{{{}}}}}"#,
-        key.to_public(),
-        many.join(",")
-    );
-    std::fs::write(bench.file(), age::encrypt(&key.to_public(), plain.as_bytes()).unwrap()).unwrap();
+    bench.seal(&document(&bench, &many.join(",")));
     assert_eq!(refused(bench.keeper.set(&entry("more"), &adding(&[]), value(b"v"))).reason, Reason::Invalid);
     bench.keeper.set(&entry("e0"), &adding(&[]), value(b"v")).unwrap();
 }

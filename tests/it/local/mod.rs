@@ -50,6 +50,18 @@ impl Bench {
         self.folder.path().join("key.txt")
     }
 
+    /// The identity as age knows it.
+    fn key(&self) -> age::x25519::Identity {
+        let text = std::fs::read_to_string(self.identity()).unwrap();
+        text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap().parse().unwrap()
+    }
+
+    /// Puts a store of this plaintext in place of the keeper's, as age's own tools would.
+    fn seal(&self, plain: &str) {
+        std::fs::write(self.file(), age::encrypt(&self.key().to_public(), plain.as_bytes()).unwrap())
+            .unwrap();
+    }
+
     fn set(&self, path: &str, readers: &[&str], bytes: &[u8]) {
         let content = Content::Value(Zeroizing::new(bytes.to_vec()));
         self.keeper.set(&entry(path), &adding(readers), Some(content)).unwrap();

@@ -26,8 +26,7 @@ async fn a_file_written_over_in_place_is_seen_too_although_size_and_number_stay(
     let web = subject("web", "app");
     bench.set("e", &["web/app"], b"one");
     let one = std::fs::read(bench.file()).unwrap();
-    let text = std::fs::read_to_string(bench.identity()).unwrap();
-    let key: age::x25519::Identity = text.lines().nth(1).unwrap().parse().unwrap();
+    let key = bench.key();
     let plain = String::from_utf8(age::decrypt(&key, &one).unwrap()).unwrap().replace("b25l", "dHdv");
     // age pads its header by chance.
     let two = std::iter::repeat_with(|| age::encrypt(&key.to_public(), plain.as_bytes()).unwrap())
