@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use latchkey::app::local::Keeper;
+use latchkey::clock::{Clock, Wall};
 use latchkey::error::Reason;
 use latchkey::store::{Proof, Store as _};
 
@@ -38,6 +39,28 @@ async fn a_file_written_over_in_place_is_seen_too_although_size_and_number_stay(
         std::fs::write(bench.file(), &two).unwrap();
         assert_eq!(bench.read(&web, "e").await.unwrap(), b"two");
     }
+}
+
+#[tokio::test]
+async fn a_change_is_seen_when_the_files_had_been_still_for_long() {
+    // By this clock every file is old, so that its times alone must tell.
+    let clock = Clock::paused(Wall::parse("2100-01-01T00:00:00Z").unwrap());
+    let bench = Bench { cx: super::cx(clock), ..Bench::new() };
+    let web = subject("web", "app");
+    for size in 1..20 {
+        bench.set("e", &["web/app"], &vec![b'x'; size * 1000]);
+        assert_eq!(bench.read(&web, "e").await.unwrap().len(), size * 1000);
+        assert_eq!(bench.read(&web, "e").await.unwrap().len(), size * 1000);
+    }
+    let good = std::fs::read(bench.file()).unwrap();
+    std::fs::write(bench.file(), &good[..good.len() - 1]).unwrap();
+    assert_eq!(refused(bench.read(&web, "e").await).reason, Reason::Setup);
+    std::fs::write(bench.file(), &good).unwrap();
+    assert!(bench.read(&web, "e").await.is_ok());
+    chmod(&bench.identity(), 0o644);
+    assert_eq!(refused(bench.read(&web, "e").await).reason, Reason::Setup);
+    chmod(&bench.identity(), 0o600);
+    assert!(bench.read(&web, "e").await.is_ok());
 }
 
 #[tokio::test]
@@ -82,7 +105,7 @@ async fn files_that_appear_after_the_start_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let (file, identity) = (folder.path().join("s"), folder.path().join("k"));
     let local = super::local(&file, &identity, None);
-    let cx = super::cx(latchkey::clock::Clock::system());
+    let cx = super::cx(Clock::system());
     let web = subject("web", "app");
     assert!(local.authenticate(&cx, &access(), Proof::Subject(&web)).await.is_err());
     Keeper::init(&file, &identity).unwrap();
