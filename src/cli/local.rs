@@ -16,7 +16,7 @@ use crate::error::{Problem, Problems, Reason};
 
 /// Keep the embedded encrypted store
 #[derive(Debug, Args)]
-pub(super) struct LocalArgs {
+pub struct LocalArgs {
     /// What to do.
     #[command(subcommand)]
     command: LocalCommand,
@@ -118,7 +118,7 @@ pub(super) struct RotateKey {
 }
 
 /// Standard input, and nothing where it is a terminal: a secret that is typed there would show.
-pub(super) fn input() -> Box<dyn Read> {
+pub fn input() -> Box<dyn Read> {
     if io::stdin().is_terminal() { Box::new(io::empty()) } else { Box::new(io::stdin().lock()) }
 }
 
@@ -126,7 +126,7 @@ pub(super) fn input() -> Box<dyn Read> {
 ///
 /// # Errors
 /// The problem, with the flag that it is about.
-pub(super) fn run(args: &LocalArgs, out: &mut dyn Write, input: &mut dyn Read) -> Result<(), Problems> {
+pub fn run(args: &LocalArgs, out: &mut dyn Write, input: &mut dyn Read) -> Result<(), Problems> {
     let done = match &args.command {
         LocalCommand::Init(files) => init(files, out).map_err(|problem| files.flag(problem)),
         LocalCommand::Set(set) => set.run(out, input).map_err(|problem| set.files.flag(problem)),

@@ -3,7 +3,7 @@
 
 mod demo;
 #[cfg(feature = "local")]
-mod local;
+pub mod local;
 mod mount;
 mod reference;
 mod serve;

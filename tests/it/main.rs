@@ -13,6 +13,7 @@ mod agent;
 mod audit;
 mod driver;
 mod layers;
+mod local;
 mod native;
 mod reference;
 mod render;
