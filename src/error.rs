@@ -226,6 +226,14 @@ impl Problems {
         Self::gather(problems).map_or(Ok(()), Err)
     }
 
+    /// With one more.
+    #[must_use]
+    pub fn and(mut self, problem: Problem) -> Self {
+        self.0.push(problem);
+        self.0.sort_by_key(|problem| problem.reason);
+        self
+    }
+
     /// The reason that counts: the first by precedence.
     pub fn reason(&self) -> Reason {
         self.0.first().map_or(Reason::Bug, |problem| problem.reason)

@@ -142,9 +142,10 @@ impl Engine {
             (Ok(_), None) => Err(Problem::new(Reason::Bug, "something was delivered to nobody")),
             (Err(problems), _) => self.refuse(&story, problems).await,
         };
-        let result = match recorded {
-            Ok(()) => result,
-            Err(problem) => Err(problem.into()),
+        let result = match (recorded, result) {
+            (Ok(()), result) => result,
+            (Err(unrecorded), Ok(_)) => Err(unrecorded.into()),
+            (Err(unrecorded), Err(problems)) => Err(problems.and(unrecorded)),
         };
         self.count(&story, &result, first);
         result
