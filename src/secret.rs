@@ -3,8 +3,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A value, a token or a credential. Cloning shares the bytes.
@@ -81,9 +83,18 @@ impl DigestKey {
     }
 }
 
-/// Fills the buffer from the system's generator, whose failure ends the process: nothing is safe without it.
+/// Fills the buffer from the system's generator, whose failure ends the process: nothing is safe without it. The
+/// library's own generator gathers entropy for 30 ms at its first use, which is most of an agent's start.
+#[expect(clippy::panic, reason = "there is no going on without randomness")]
 pub fn fill_random(buffer: &mut [u8]) {
-    rand::fill(buffer).expect("the system's random generator works");
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match getrandom(&mut buffer[filled..], GetRandomFlags::empty()) {
+            Ok(more) => filled += more,
+            Err(Errno::INTR) => {}
+            Err(error) => panic!("the system's random generator fails: {error}"),
+        }
+    }
 }
 
 /// A keyed digest: says whether two secrets are equal to whoever holds the key, and nothing to anyone else.
