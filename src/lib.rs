@@ -2,7 +2,9 @@
 //! `ARCHITECTURE.md` is the map of this crate.
 
 #[cfg(not(feature = "local"))]
-compile_error!("an agent without a store serves nobody: choose a feature of at least one store, such as `local`");
+compile_error!(
+    "an agent without a store serves nobody: choose a feature of at least one store, such as `local`"
+);
 
 pub mod app;
 pub mod audit;
