@@ -9,9 +9,12 @@
 )]
 
 mod agent;
+mod daemonset;
 mod driver;
+mod examples;
 mod layers;
 mod native;
+mod papers;
 mod reference;
 mod render;
 mod support;
