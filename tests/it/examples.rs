@@ -138,6 +138,46 @@ fn every_example_mounts_with_the_store_that_its_page_makes() {
 }
 
 #[test]
+fn the_readme_shows_the_demo_class_and_what_the_program_prints_for_it() {
+    let readme = fs::read_to_string(top().join("README.md")).unwrap();
+    let block = |language: &str, number: usize| {
+        let opening = format!("```{language}\n");
+        readme.split(opening.as_str()).nth(number).unwrap().split("```").next().unwrap().to_owned()
+    };
+    let demo = fs::read_to_string(top().join("examples/demo.yaml")).unwrap();
+    assert!(demo.ends_with(&block("yaml", 1)), "the class differs from examples/demo.yaml");
+
+    let shell = Shell::new();
+    ended_well(&shell.run(&blocks()[0]));
+    // Versions are of this process's own key.
+    let masked = |text: &str| {
+        let word = |word: &str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        text.split(' ').map(|part| if word(part) { "version" } else { part }).collect::<Vec<_>>().join(" ")
+    };
+    let printed = ended_well(&shell.mount("-f examples/demo.yaml -s web"));
+    assert_eq!(masked(&printed), masked(&block("text", 1)));
+
+    ended_well(&shell.run(
+        "export LATCHKEY_LOCAL_FILE=store.age LATCHKEY_LOCAL_IDENTITY=key.txt
+         for entry in db stripe; do latchkey local set prod/$entry --no-readers --reader shop/web </dev/null; done",
+    ));
+    let refused = shell.mount("-f examples/demo.yaml -s batch");
+    let text = String::from_utf8(refused.stderr)
+        .unwrap()
+        .replace("at store.age", "at /etc/latchkey/store/store.age");
+    assert!(text.ends_with(&format!("latchkey: {}", block("text", 2))), "{text}");
+}
+
+#[test]
+fn the_store_of_the_installation_page_serves_the_example_pod() {
+    let page = fs::read_to_string(top().join("docs/INSTALL.md")).unwrap();
+    let script = page.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let shell = Shell::new();
+    ended_well(&shell.run(script));
+    ended_well(&shell.mount("-f examples/pod.yaml -s web"));
+}
+
+#[test]
 fn the_page_names_every_example() {
     for name in manifests() {
         assert!(page().contains(&format!("| `{name}` |")), "{name} has no row");

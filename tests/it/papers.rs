@@ -1,5 +1,7 @@
-//! `docs/ERRORS.md` says what the program does: its table is the table of the code, its examples are run.
+//! The papers say what is so: links lead somewhere, the tests that `ARCHITECTURE.md` names exist, and `docs/ERRORS.md`
+//! has the code's own table and what the program prints.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +12,7 @@ use latchkey::error::Reason;
 use latchkey::serve::code::code;
 use zeroize::Zeroizing;
 
-use crate::layers::source::top;
+use crate::layers::source::{self, top};
 use crate::support::agent::shipped;
 
 fn page() -> String {
@@ -122,4 +124,61 @@ fn exit_codes_tell_work_from_usage() {
     ] {
         assert_eq!(latchkey(&folder, arguments, "").status.code(), Some(wanted), "{arguments:?}");
     }
+}
+
+/// Every paper, by its path from the top.
+fn papers() -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["", "docs/", "examples/", "daemonset/"] {
+        for entry in fs::read_dir(top().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                found.push(format!("{folder}{name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_link_and_every_named_page_is_there() {
+    let mut lost = Vec::new();
+    for paper in papers() {
+        let text = fs::read_to_string(top().join(&paper)).unwrap();
+        let folder = top().join(&paper).parent().unwrap().to_owned();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for link in links.filter(|link| !link.is_empty() && !link.contains(':')) {
+            if !folder.join(link).exists() {
+                lost.push(format!("{paper}: the link {link}"));
+            }
+        }
+        let quoted = text.split('`').skip(1).step_by(2);
+        let folders = ["docs/", "examples/", "daemonset/", "src/", "tests/", "proto/"];
+        for name in quoted.filter(|name| folders.iter().any(|folder| name.starts_with(folder))) {
+            if !name.contains(' ') && !top().join(name).exists() {
+                lost.push(format!("{paper}: the file {name}"));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
+#[test]
+fn the_tests_that_the_map_names_exist() {
+    let map = fs::read_to_string(top().join("ARCHITECTURE.md")).unwrap();
+    let sources: Vec<_> =
+        ["src", "tests"].into_iter().flat_map(|folder| source::read(folder, "rs")).collect();
+    let exists = |name: &str| sources.iter().any(|source| source.text.contains(&format!("fn {name}(")));
+    let rows =
+        map.lines().filter(|line| line.starts_with("| ")).flat_map(|row| row.split('`').skip(1).step_by(2));
+    let named: BTreeSet<&str> = rows.filter(|word| is_test_name(word)).collect();
+    assert!(named.len() > 10, "they are found at all: {named:?}");
+    let lost: Vec<_> = named.into_iter().filter(|name| !exists(name)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+/// A sentence of several words, which no lint or method here is.
+fn is_test_name(word: &str) -> bool {
+    let letters = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    letters && word.matches('_').count() >= 4
 }
