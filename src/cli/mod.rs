@@ -81,7 +81,13 @@ pub fn run(around: Around, end: fn()) -> u8 {
         Command::Mount(args) => mount::run(args, around, &mut io::stdout()),
         #[cfg(feature = "local")]
         Command::Local(args) => {
-            local::run(args, &mut io::stdout(), &mut *local::input()).map_err(Failure::Work)
+            local::run(args, &mut io::stdout(), &mut *local::input()).map_err(|problems| {
+                if problems.reason() == Reason::Invalid {
+                    Failure::Usage(problems)
+                } else {
+                    Failure::Work(problems)
+                }
+            })
         }
     };
     let (problems, code) = match result {

@@ -113,29 +113,26 @@ fn class(args: &MountArgs) -> Result<Class, Problems> {
     };
     let mut classes = Class::parse_all(&text)?;
     let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
+    let wrong = |what: &str| Problem::new(Reason::Invalid, what);
     let index = match &args.name {
-        Some(name) => names.iter().position(|known| known == name),
+        _ if names.is_empty() => {
+            let problem = wrong("the manifest has no SecretProviderClass").parameter("--file");
+            return Err(problem.hop(args.file.display().to_string()).into());
+        }
+        Some(name) => names.iter().position(|known| known == name).ok_or_else(|| {
+            let near = nearest(name, names.iter().map(String::as_str));
+            wrong("the manifest has no class of that name").parameter("--name").remedy(match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("choose one: {}", names.join(", ")),
+            })
+        })?,
         None if names.len() > 1 => {
-            let problem = Problem::new(Reason::Invalid, "the manifest has several classes");
-            return Err(problem
-                .parameter("--name")
-                .remedy(format!("choose one: {}", names.join(", ")))
-                .into());
+            let problem = wrong("the manifest has several classes").parameter("--name");
+            return Err(problem.remedy(format!("choose one: {}", names.join(", "))).into());
         }
-        None => Some(0),
+        None => 0,
     };
-    match index {
-        Some(index) if index < classes.len() => Ok(classes.swap_remove(index)),
-        _ => {
-            let problem = Problem::new(Reason::Invalid, "the manifest has no such SecretProviderClass");
-            let near = args.name.as_deref().and_then(|name| nearest(name, names.iter().map(String::as_str)));
-            let remedy = near.map_or_else(
-                || format!("it has {} of them: {}", names.len(), names.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            Err(problem.parameter("--name").remedy(remedy).into())
-        }
-    }
+    Ok(classes.swap_remove(index))
 }
 
 fn pod(args: &MountArgs, namespace: &str, clock: Clock) -> Result<Pod, Problems> {

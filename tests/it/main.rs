@@ -11,10 +11,13 @@
 
 mod agent;
 mod audit;
+mod daemonset;
 mod driver;
+mod examples;
 mod layers;
 mod local;
 mod native;
+mod papers;
 mod reference;
 mod render;
 mod support;
