@@ -14,7 +14,7 @@ use latchkey::app::local::{Content, EntryPath, Keeper, Reader, Readers};
 use latchkey::audit::{self, Audit};
 use latchkey::clock::Clock;
 use latchkey::dialect::{Dialect, Facts, native::Native};
-use latchkey::driver::{Flavour, Pod, request};
+use latchkey::driver::{self, Flavour, Pod};
 use latchkey::engine::{Engine, Limits, Order, Origin, Parts};
 use latchkey::model::{
     Access, Attributes, Call, Catalog, Entry, Envelope, FileMode, StoreName, VersionKey, locator,
@@ -67,13 +67,7 @@ fn envelope() -> Envelope {
         ..Pod::default()
     };
     let parameters = BTreeMap::from([("secrets".to_owned(), SECRETS.to_owned())]);
-    let message = request("class", &parameters, &pod, &Flavour::Driver16);
-    Envelope {
-        attributes: message.attributes,
-        secrets: message.secrets,
-        target_path: message.target_path,
-        permission: message.permission,
-    }
+    driver::envelope(driver::request("class", &parameters, &pod, &Flavour::Driver16))
 }
 
 fn mount(criterion: &mut Criterion) {

@@ -151,12 +151,12 @@ impl Clock {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the one place that asks tokio's clock")]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks tokio's clock")]
 fn now_of_tokio() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the one place that waits")]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
 async fn wait(span: Duration) {
     tokio::time::sleep(span).await;
 }

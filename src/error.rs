@@ -347,15 +347,37 @@ pub fn is_hostile(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The nearest of the known words, where one is near enough to be what was meant.
+/// The nearest of the known words, where one is near enough to be what was meant. A tenant chooses the word, so what
+/// it costs is bounded: no word that is longer than any known one could be is compared at all.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let word = word.to_lowercase();
     known
         .into_iter()
-        .map(|candidate| (strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= edits(candidate))
+        .map(|candidate| (strsim::osa_distance(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= edits(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
+
+/// Longer words are not misspelt, they are something else.
+const WORD_BYTES_MAX: usize = 128;
+
+/// How many slips may lie between a word and what was meant: one, and one more for every four letters.
+const fn edits(candidate: &str) -> usize {
+    1 + candidate.len() / 4
+}
+
+/// A word that somebody else chose, short enough for a text that may hold many of them.
+pub fn short(text: &str) -> Cow<'_, str> {
+    let whole = cut(text, SHORT_BYTES);
+    if whole.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(format!("{whole}…")) }
+}
+
+const SHORT_BYTES: usize = 80;
 
 /// The whole of a text that fits into `max` bytes, on a character's border.
 pub fn cut(text: &str, max: usize) -> &str {

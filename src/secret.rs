@@ -76,10 +76,23 @@ impl DigestKey {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
-        let tag = context.sign();
-        let mut cut = [0u8; 16];
-        cut.copy_from_slice(&tag.as_ref()[..16]);
-        Digest(cut)
+        Digest::cut(&context.sign())
+    }
+}
+
+impl DigestKey {
+    /// The digest of what a value prints, without making a text of it.
+    pub fn digest_of(&self, shown: fmt::Arguments<'_>) -> Digest {
+        struct Hashing(hmac::Context);
+        impl fmt::Write for Hashing {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0.update(text.as_bytes());
+                Ok(())
+            }
+        }
+        let mut hashing = Hashing(hmac::Context::with_key(&self.0));
+        fmt::Write::write_fmt(&mut hashing, shown).expect("hashing takes any text");
+        Digest::cut(&hashing.0.sign())
     }
 }
 
@@ -100,6 +113,14 @@ pub fn fill_random(buffer: &mut [u8]) {
 /// A keyed digest: says whether two secrets are equal to whoever holds the key, and nothing to anyone else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 16]);
+
+impl Digest {
+    fn cut(tag: &hmac::Tag) -> Self {
+        let mut cut = [0u8; 16];
+        cut.copy_from_slice(&tag.as_ref()[..16]);
+        Self(cut)
+    }
+}
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,12 +6,14 @@ pub mod local;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -28,7 +30,7 @@ use crate::error::{Problem, Problems, Reason, nearest};
 use crate::model::{self, Catalog, Entry, Envelope, StoreName, VersionKey};
 use crate::secret::DigestKey;
 use crate::serve::watchdog::Pulse;
-use crate::serve::{Server, admin};
+use crate::serve::{Server, TIME_UNTOLD, admin};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
@@ -134,18 +136,31 @@ fn version_key(path: &Path) -> Result<DigestKey, Problem> {
             Problem::new(Reason::Setup, what).parameter("versions.keyFile").hop(path.display().to_string());
         problem.remedy("give it 32 random bytes and mode 0400, the same on every node")
     };
-    let mode =
-        std::fs::metadata(path).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
-    match mode {
-        Err(error) => return Err(fault(&format!("cannot be read: {}", error.kind()))),
-        Ok(mode) if mode & 0o007 != 0 => return Err(fault("may be read by everyone")),
-        Ok(_) => {}
+    let unreadable = |error: std::io::Error| fault(&format!("cannot be read: {}", error.kind()));
+    // Not blocking: someone may have put a pipe there.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unreadable(error.into()))?;
+    let file = std::fs::File::from(file);
+    let about = file.metadata().map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(fault("is not a regular file"));
     }
-    let bytes = std::fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|error| fault(&format!("cannot be read: {}", error.kind())))?;
-    if bytes.len() < 16 { Err(fault("has fewer than 16 bytes")) } else { Ok(DigestKey::new(&bytes)) }
+    if about.permissions().mode() & 0o027 != 0 {
+        return Err(fault("may be read or changed by others than its owner"));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES_MAX));
+    file.take(KEY_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() < KEY_BYTES_MIN {
+        Err(fault("has fewer than 16 bytes"))
+    } else {
+        Ok(DigestKey::new(&bytes))
+    }
 }
+
+/// Half of what the digest's own strength wants is the least that makes sense.
+const KEY_BYTES_MIN: usize = 16;
+/// More is hashed down to less anyway.
+const KEY_BYTES_MAX: usize = 4096;
 
 /// Runs an agent until `stop` is ready, then drains it.
 ///
@@ -186,7 +201,7 @@ pub async fn serve(
     }
     let (beat, summaries) = (pulse.clone(), Arc::clone(&engine));
     tasks.spawn(async move {
-        beat.beat(clock).await;
+        beat.beat(clock, config.patience).await;
         "the pulse"
     });
     tasks.spawn(async move {
@@ -195,9 +210,9 @@ pub async fn serve(
             summaries.summarise().await;
         }
     });
-    let served = admin::serve(probes, metrics, pulse.clone(), running.ready.clone(), over.clone());
+    let served = admin::serve(probes, metrics, pulse.clone(), running.ready.clone(), clock, over.clone());
     tasks.spawn(async move {
-        let _ = served.await;
+        served.await;
         "the admin listener"
     });
 
@@ -207,9 +222,10 @@ pub async fn serve(
     };
     tracing::info!(seconds = config.drain.as_secs(), "stopping: mounts at work are finished first");
     running.stop();
-    running.go_away();
-    engine.drain(clock.now() + config.drain).await;
+    running.drained(clock.now() + config.drain).await;
+    engine.close();
     running.drained(clock.now() + LAST_WORDS).await;
+    engine.drained(clock.now() + LAST_WORDS).await;
     over.cancel();
     audit.flush(clock.now() + LAST_WORDS).await;
     pulse.stop();
@@ -228,7 +244,8 @@ pub async fn serve(
 
 /// How often holders that fell silent are looked through for counts that are due.
 const SUMMARISE_EVERY: Duration = Duration::from_secs(300);
-/// How long answers and audit lines may take to leave after the drain.
+/// How long answers and audit lines may take to leave after the drain, each: longer than a full audit queue holds a
+/// mount up, and three of them less than the ten seconds that the pod's grace period has over the drain.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Starts the audit trail; `stream` takes its lines where the configuration names no file.
@@ -257,14 +274,11 @@ pub async fn mount(
     let settings = audit::Config { file: None, ..config.audit.clone() };
     let audit = trail(&settings, stream, clock, &metrics)?;
     let engine = engine(config, clock, metrics, audit.clone(), around)?;
-    let deadline = clock.now() + MOUNT_TIME;
+    let deadline = clock.now() + TIME_UNTOLD;
     let delivery = engine.mount(Order { dialect, envelope, deadline, origin: Origin::Cli }).await;
     audit.flush(clock.now() + LAST_WORDS).await;
     delivery
 }
-
-/// What a caller without a deadline gets.
-const MOUNT_TIME: Duration = Duration::from_secs(45);
 
 /// Ready once the process is asked to end. Call it before anything is bound, so that no signal is missed.
 ///
@@ -293,6 +307,12 @@ fn chosen(names: &[String]) -> Result<Vec<Arc<dyn Dialect>>, Problems> {
     let mut chosen = Vec::new();
     for name in names {
         match dialect(name) {
+            Ok(dialect)
+                if chosen.iter().any(|other: &Arc<dyn Dialect>| other.provider() == dialect.provider()) =>
+            {
+                let problem = Problem::new(Reason::Invalid, format!("names `{name}` twice"));
+                problems.push(problem.parameter("--providers").remedy("name each provider once"));
+            }
             Ok(dialect) => chosen.push(dialect),
             Err(problem) => problems.push(problem.parameter("--providers")),
         }

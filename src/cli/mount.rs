@@ -15,7 +15,7 @@ use crate::config;
 use crate::driver::{self, Flavour, NewFile, Pod, PodToken, Written};
 use crate::engine::Delivery;
 use crate::error::{Problem, Problems, Reason, nearest};
-use crate::model::{Class, Envelope};
+use crate::model::Class;
 
 #[derive(Args)]
 pub(super) struct MountArgs {
@@ -69,19 +69,14 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &MountArgs, around: Around, out: &mut dyn Write) -> Result<(), Failure> {
-    let config = config::load(args.config.as_ref()).map_err(Failure::Usage)?;
+    let config = config::load(args.config.as_deref()).map_err(Failure::Usage)?;
     let class = class(args).map_err(Failure::Usage)?;
     let namespace = args.namespace.clone().or_else(|| class.namespace.clone());
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
     let clock = Clock::system();
     let pod = pod(args, &namespace, clock).map_err(Failure::Usage)?;
-    let message = driver::request(&class.name, &class.parameters, &pod, &Flavour::Driver16);
-    let envelope = Envelope {
-        attributes: message.attributes,
-        secrets: message.secrets,
-        target_path: message.target_path,
-        permission: message.permission,
-    };
+    let request = driver::request(&class.name, &class.parameters, &pod, &Flavour::Driver16);
+    let envelope = driver::envelope(request);
     let trail = Box::new(std::io::stderr());
     let delivery = runtime()?.block_on(app::mount(&config, around, trail, &class.provider, envelope));
     let delivery = delivery.map_err(Failure::Work)?;

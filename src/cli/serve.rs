@@ -83,7 +83,7 @@ impl From<LogLevel> for Level {
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Failure> {
-    let config = config::load(args.config.as_ref()).map_err(Failure::Usage)?;
+    let config = config::load(args.config.as_deref()).map_err(Failure::Usage)?;
     let runtime = runtime()?;
     let clock = Clock::system();
     let metrics = Metrics::new(app::VERSION, args.metrics_per_volume, clock);

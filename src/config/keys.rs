@@ -2,15 +2,15 @@
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub(super) struct Key {
     /// Its path; `*` stands for a name of the administrator's, `[]` for the entries of a list.
-    pub path: &'static str,
+    pub(super) path: &'static str,
     /// What its value is.
-    pub value: &'static str,
+    pub(super) value: &'static str,
     /// What holds without it; empty where nothing does.
-    pub default: &'static str,
+    pub(super) default: &'static str,
     /// What it is for.
-    pub summary: &'static str,
+    pub(super) summary: &'static str,
 }
 
 const fn key(path: &'static str, value: &'static str, default: &'static str, summary: &'static str) -> Key {
@@ -18,7 +18,7 @@ const fn key(path: &'static str, value: &'static str, default: &'static str, sum
 }
 
 /// All keys, in the order of the reference page.
-pub const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     key(
         "stores.*.kind",
         "`local`",
@@ -30,7 +30,7 @@ pub const KEYS: &[Key] = &[
         "stores.*.identity",
         "path",
         "",
-        "`local`: the age identity file that opens it, readable by its owner only. Required.",
+        "`local`: the age identity file that opens it, mode 0440 at most. Required.",
     ),
     key(
         "stores.*.issuer",
@@ -65,13 +65,13 @@ pub const KEYS: &[Key] = &[
         "policy.rules[].objects",
         "list of patterns",
         "",
-        "Objects by their canonical spelling, as audit lines show it: the path of an entry of a local store.",
+        "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` behind it where a class asks for one.",
     ),
     key(
         "versions.keyFile",
         "path",
         "a key of this process's own",
-        "At least 16 bytes, readable by its owner only: the key of the object versions that the driver writes into the \
+        "At least 16 bytes, mode 0440 at most: the key of the object versions that the driver writes into the \
          pod's status. With the same file on every node and over restarts, equal content keeps equal versions.",
     ),
     key(

@@ -5,7 +5,7 @@ mod keys;
 mod reference;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::audit;
@@ -17,7 +17,6 @@ use crate::serve::watchdog::Patience;
 #[cfg(feature = "local")]
 use crate::store::local;
 use crate::yaml;
-pub use keys::{KEYS, Key};
 pub use reference::reference;
 use tree::{Findings, Section};
 
@@ -62,7 +61,7 @@ pub const LOCAL_IDENTITY: &str = "LATCHKEY_LOCAL_IDENTITY";
 ///
 /// # Errors
 /// `setup` where the file cannot be read, `invalid` for everything that is wrong in it.
-pub fn load(path: Option<&PathBuf>) -> Result<Config, Problems> {
+pub fn load(path: Option<&Path>) -> Result<Config, Problems> {
     let text = match path {
         Some(path) => std::fs::read_to_string(path).map_err(|error| {
             let what = format!("the configuration cannot be read: {}", error.kind());
@@ -106,17 +105,21 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
     Config {
         stores: stores(&root.section("stores", findings), environment, findings),
         rules: rules(&policy, findings),
-        version_key: versions.has("keyFile").then(|| versions.path_of("keyFile", findings)).flatten(),
+        version_key: versions.text("keyFile", findings).map(PathBuf::from),
         limits: engine::Limits {
-            mounts: limits.number("mountsInFlight", 1, findings).unwrap_or(defaults.0.mounts),
-            answer_bytes: limits.number("answerBytes", 1024, findings).unwrap_or(defaults.0.answer_bytes),
+            mounts: limits.number("mountsInFlight", 1..=1_000_000, findings).unwrap_or(defaults.0.mounts),
+            answer_bytes: limits
+                .number("answerBytes", 1024..=1 << 30, findings)
+                .unwrap_or(defaults.0.answer_bytes),
         },
         drain: limits.duration("drain", findings).unwrap_or(DRAIN),
         patience: patience(&limits, findings, defaults.1),
         audit: audit::Config {
             file: audit.text("sink", findings).filter(|sink| *sink != "stdout").map(PathBuf::from),
             required: audit.bool("required", findings).unwrap_or(false),
-            queue_lines: audit.number("queueLines", 16, findings).unwrap_or(audit::Config::QUEUE_LINES),
+            queue_lines: audit
+                .number("queueLines", 16..=1_000_000, findings)
+                .unwrap_or(audit::Config::QUEUE_LINES),
         },
         audit_all_polls: audit.word("polls", &[("changes", false), ("all", true)], findings).unwrap_or(false),
     }
@@ -178,18 +181,29 @@ fn stores(
         }
     }
     #[cfg(feature = "local")]
-    if let (false, Some(file), Some(identity)) =
-        (named_local, environment(LOCAL_FILE), environment(LOCAL_IDENTITY))
-        && let Some(name) = StoreName::parse("local")
-    {
-        stores.push(Store::Local(local::Config {
-            name,
-            file: file.into(),
-            identity: identity.into(),
-            verify: None,
-        }));
+    if !named_local {
+        stores.extend(local_of_environment(environment, findings));
     }
     stores
+}
+
+/// The store `local` as the two variables name it together.
+#[cfg(feature = "local")]
+fn local_of_environment(
+    environment: &dyn Fn(&str) -> Option<String>,
+    findings: &mut Findings,
+) -> Option<Store> {
+    let (file, identity) = match (environment(LOCAL_FILE), environment(LOCAL_IDENTITY)) {
+        (None, None) => return None,
+        (Some(file), Some(identity)) => (file, identity),
+        (there, _) => {
+            let missing = if there.is_some() { LOCAL_IDENTITY } else { LOCAL_FILE };
+            findings.add(missing, None, "is not set, and its twin is", "set both, or neither".to_owned());
+            return None;
+        }
+    };
+    let name = StoreName::parse("local")?;
+    Some(Store::Local(local::Config { name, file: file.into(), identity: identity.into(), verify: None }))
 }
 
 /// The kinds of store of this build.
@@ -200,12 +214,12 @@ const KINDS: &[&str] = &[
 
 #[cfg(feature = "local")]
 fn local_store(name: StoreName, store: &Section<'_>, findings: &mut Findings) -> Option<Store> {
-    let file = store.path_of("file", findings);
-    let identity = store.path_of("identity", findings);
+    let file = store.required_path("file", findings);
+    let identity = store.required_path("identity", findings);
     let three = ["issuer", "jwks", "audience"];
     let verify = if three.iter().any(|key| store.has(key)) {
         let issuer = store.required("issuer", findings);
-        let jwks = store.path_of("jwks", findings);
+        let jwks = store.required_path("jwks", findings);
         let audience = store.required("audience", findings);
         Some(local::Verify {
             issuer: issuer?.to_owned(),

@@ -1,5 +1,6 @@
 //! Reading values out of the configuration's tree, with the key and the place in every error.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,7 +46,10 @@ impl<'a> Section<'a> {
                     String::new(),
                 );
             }
-            Some(_) => section.unknown(findings),
+            Some(_) => {
+                section.unknown(findings);
+                section.empty(findings);
+            }
             None => {}
         }
         section
@@ -90,6 +94,25 @@ impl<'a> Section<'a> {
 
     fn value(&self, name: &str) -> Option<&'a Node> {
         self.node.and_then(|node| node.get(name)).filter(|node| !node.is_null())
+    }
+
+    /// Refuses keys with nothing behind them: a rule or an issuer whose lines were commented out shall not read like
+    /// one that nobody asked for. Sections may be empty.
+    fn empty(&self, findings: &mut Findings) {
+        let sections = |path: &str| {
+            KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+        };
+        for (key, value) in self.entries() {
+            let name = key.text().unwrap_or_default();
+            if value.is_null() && !sections(&self.known_child(name)) {
+                findings.add(
+                    &self.child(name),
+                    Some(key),
+                    "has no value",
+                    "give it one, or remove the key".to_owned(),
+                );
+            }
+        }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -178,7 +201,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn path_of(&self, name: &str, findings: &mut Findings) -> Option<PathBuf> {
+    pub(super) fn required_path(&self, name: &str, findings: &mut Findings) -> Option<PathBuf> {
         self.required(name, findings).map(PathBuf::from)
     }
 
@@ -186,14 +209,23 @@ impl<'a> Section<'a> {
         self.parsed(name, "is not `true` or `false`", findings, Node::bool)
     }
 
-    pub(super) fn number(&self, name: &str, min: usize, findings: &mut Findings) -> Option<usize> {
-        let what = format!("is not a whole number of {min} or more");
-        self.parsed(name, &what, findings, |node| node.text()?.parse().ok().filter(|number| *number >= min))
+    pub(super) fn number(
+        &self,
+        name: &str,
+        range: RangeInclusive<usize>,
+        findings: &mut Findings,
+    ) -> Option<usize> {
+        let what = format!("is not a whole number from {} to {}", range.start(), range.end());
+        self.parsed(name, &what, findings, |node| {
+            node.text()?.parse().ok().filter(|number| range.contains(number))
+        })
     }
 
+    /// A duration of 100 milliseconds to a day.
     pub(super) fn duration(&self, name: &str, findings: &mut Findings) -> Option<Duration> {
-        let what = "is not a duration such as `30s`, `5m` or `1h`";
-        self.parsed(name, what, findings, |node| duration(node.text()?).filter(|span| !span.is_zero()))
+        let what = "is not a duration such as `30s`, `5m` or `1h`, from `100ms` to `24h`";
+        let range = Duration::from_millis(100)..=Duration::from_secs(86_400);
+        self.parsed(name, what, findings, |node| duration(node.text()?).filter(|span| range.contains(span)))
     }
 
     pub(super) fn word<T: Copy>(

@@ -13,7 +13,7 @@ use tonic::{Code, Request, Status};
 use super::wire::Link;
 use crate::clock::Clock;
 use crate::error::printable;
-use crate::proto::{MountRequest, MountResponse, VersionRequest};
+use crate::proto::{API_VERSION, MountRequest, MountResponse, RUNTIME_NAME, VersionRequest};
 
 /// What a provider says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Client {
         let asked = clock.until(until, async {
             let link = self.link().await?;
             let mut client = link.client();
-            let request = VersionRequest { version: API.to_owned() };
+            let request = VersionRequest { version: API_VERSION.to_owned() };
             let answer = link.drive(client.version(request)).await;
             let answer = answer.map_err(|status| refusal(&status, link))?.into_inner();
             Ok(Version {
@@ -237,7 +237,7 @@ pub async fn ask(path: &Path, timeout: Duration, clock: Clock) -> Answer {
         Some(Err(error)) => return unconnected(error.kind()),
     };
     match client.version(until - clock.now()).await {
-        Ok(version) if version.runtime_name == RUNTIME => Answer::Latchkey(version),
+        Ok(version) if version.runtime_name == RUNTIME_NAME => Answer::Latchkey(version),
         Ok(version) => Answer::Other(printable(&version.runtime_name)),
         Err(refusal) if refusal.wire.is_none() && refusal.code == i32::from(Code::DeadlineExceeded) => {
             Answer::Silent
@@ -286,8 +286,5 @@ fn refusal(status: &Status, link: &mut Link) -> Refusal {
     Refusal { code: status.code().into(), text: status.message().to_owned(), wire }
 }
 
-const API: &str = "v1alpha1";
-/// The name by which every Latchkey answers.
-const RUNTIME: &str = "latchkey";
 /// How many times the limit is decoded before tonic itself refuses.
 const DECODED_TIMES: usize = 32;

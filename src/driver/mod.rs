@@ -9,5 +9,5 @@ mod wire;
 mod writer;
 
 pub use client::{Answer, Client, Limit, Mounted, Refusal, Version, ask};
-pub use request::{Flavour, Pod, PodToken, request};
+pub use request::{Flavour, Pod, PodToken, envelope, request};
 pub use writer::{NewFile, Written, write};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clock::Wall;
+use crate::model::Envelope;
 use crate::proto::{MountRequest, ObjectVersion};
 
 /// The pod that a volume is mounted for, as kubelet tells of it. Not printable: it holds tokens, as plain text, since
@@ -91,6 +92,16 @@ pub fn request(
             .iter()
             .map(|(id, version)| ObjectVersion { id: id.clone(), version: version.clone() })
             .collect(),
+    }
+}
+
+/// The four parts of a request that a mount is made from.
+pub fn envelope(request: MountRequest) -> Envelope {
+    Envelope {
+        attributes: request.attributes,
+        secrets: request.secrets,
+        target_path: request.target_path,
+        permission: request.permission,
     }
 }
 

@@ -21,8 +21,8 @@ pub enum Origin {
     Cli,
 }
 
-/// Who bears a mount, as the trail names them.
-pub(super) struct Bearer {
+/// Who requests a mount, as the trail names them.
+pub(super) struct Requester {
     provider: &'static str,
     subject: Option<Subject>,
     caller: Caller,
@@ -34,7 +34,7 @@ pub(super) struct Story {
     id: MountId,
     started: Instant,
     origin: Origin,
-    bearer: Arc<Bearer>,
+    requester: Arc<Requester>,
     call: Option<Arc<Call>>,
     planned: Option<Arc<Planned>>,
     waiting: Option<String>,
@@ -51,7 +51,7 @@ impl Story {
             id: MountId::new(id),
             started,
             origin,
-            bearer: Arc::new(Bearer { provider, subject: None, caller, volume: None }),
+            requester: Arc::new(Requester { provider, subject: None, caller, volume: None }),
             call: None,
             planned: None,
             waiting: None,
@@ -60,14 +60,14 @@ impl Story {
     }
 
     /// Takes the call in, which says who asks.
-    pub(super) fn of(&mut self, call: Call) -> Arc<Call> {
+    pub(super) fn identify(&mut self, call: Call) -> Arc<Call> {
         let (caller, volume) = match (&call.caller, self.origin) {
             (_, Origin::Cli) => (Caller::Cli, None),
             (model::Caller::Volume { volume, .. }, Origin::Driver) => (Caller::Driver, Some(volume.clone())),
             (model::Caller::Sync, Origin::Driver) => (Caller::Sync, None),
         };
-        let (provider, subject) = (self.bearer.provider, Some(call.subject.clone()));
-        self.bearer = Arc::new(Bearer { provider, subject, caller, volume });
+        let (provider, subject) = (self.requester.provider, Some(call.subject.clone()));
+        self.requester = Arc::new(Requester { provider, subject, caller, volume });
         let call = Arc::new(call);
         self.call = Some(Arc::clone(&call));
         call
@@ -113,8 +113,8 @@ impl Story {
     }
 }
 
-impl Bearer {
-    /// Names the bearer in a line.
+impl Requester {
+    /// Names the requester in a line.
     fn name<'a>(&'a self, line: &mut Line<'a>) {
         line.provider = Some(self.provider);
         if let Some(subject) = &self.subject {
@@ -140,7 +140,7 @@ impl Engine {
         let recorded = match (&result, &holder) {
             (Ok(delivery), Some(holder)) => self.deliver(&story, holder, delivery).await,
             (Ok(_), None) => Err(Problem::new(Reason::Bug, "something was delivered to nobody")),
-            (Err(problems), _) => self.refuse(&story, problems).await,
+            (Err(problems), _) => self.refusal_lines(&story, problems).await,
         };
         let result = match (recorded, result) {
             (Ok(()), result) => result,
@@ -152,15 +152,15 @@ impl Engine {
     }
 
     fn count(&self, story: &Story, result: &Result<Delivery, Problems>, first: bool) {
-        let bearer = &story.bearer;
+        let requester = &story.requester;
         let outcome = match result {
             Ok(_) => telemetry::Outcome::Delivered,
             Err(problems) => telemetry::Outcome::of(problems.reason()),
         };
         let took = self.parts.clock.now() - story.started;
-        self.parts.metrics.mount(bearer.provider, outcome, first, took);
+        self.parts.metrics.mount(requester.provider, outcome, first, took);
         if let (Some(volumes), Some(volume), Some(subject), Some(pod)) =
-            (self.parts.metrics.volumes(), &bearer.volume, &bearer.subject, bearer.pod())
+            (self.parts.metrics.volumes(), &requester.volume, &requester.subject, requester.pod())
         {
             let (namespace, pod) = (subject.namespace.as_str(), pod.name.as_str());
             match result {
@@ -171,11 +171,11 @@ impl Engine {
         if let Err(problems) = result {
             tracing::warn!(
                 mount = %story.id,
-                provider = bearer.provider,
+                provider = requester.provider,
                 reason = problems.reason().label(),
                 first,
-                subject = bearer.subject.as_ref().map(tracing::field::display),
-                pod = bearer.pod().map(|pod| pod.name.as_str()),
+                subject = requester.subject.as_ref().map(tracing::field::display),
+                pod = requester.pod().map(|pod| pod.name.as_str()),
                 class = story.class(),
                 "not mounted: {problems}"
             );
@@ -194,7 +194,7 @@ impl Engine {
                     return self.delivery_lines(story, delivery, &objects, &objects).await;
                 }
                 return match due {
-                    Some(count) => self.summary(&story.bearer, count).await,
+                    Some(count) => self.summary(&story.requester, count).await,
                     None => Ok(()),
                 };
             }
@@ -202,13 +202,15 @@ impl Engine {
         let first = before.is_none();
         let objects = self.objects(delivery);
         self.delivery_lines(story, delivery, &before.unwrap_or_default(), &objects).await?;
-        self.delivered.remember(holder.clone(), digest, objects, Arc::clone(&story.bearer), now);
+        let requester = Arc::clone(&story.requester);
+        let evicted = self.delivered.remember(holder.clone(), digest, objects, requester, now);
+        self.summaries(evicted.into_iter().collect()).await;
         tracing::info!(
             mount = %story.id,
-            provider = story.bearer.provider,
+            provider = story.requester.provider,
             first,
-            subject = story.bearer.subject.as_ref().map(tracing::field::display),
-            pod = story.bearer.pod().map(|pod| pod.name.as_str()),
+            subject = story.requester.subject.as_ref().map(tracing::field::display),
+            pod = story.requester.pod().map(|pod| pod.name.as_str()),
             class = story.class(),
             files = delivery.rendered.files().len(),
             "mounted"
@@ -240,11 +242,11 @@ impl Engine {
             line.source = Some(Source::Backend);
             line
         });
-        self.write(&story.bearer, &lines.collect::<Vec<_>>()).await
+        self.write(&story.requester, &lines.collect::<Vec<_>>()).await
     }
 
     /// One line for each object that failed, and one for what is about no object.
-    async fn refuse(&self, story: &Story, problems: &Problems) -> Result<(), Problem> {
+    async fn refusal_lines(&self, story: &Story, problems: &Problems) -> Result<(), Problem> {
         let sources: &[model::Source] = story.planned.as_ref().map_or(&[], |planned| planned.plan.sources());
         let known: Vec<(String, String)> =
             sources.iter().map(|source| (source.label(), source.locator.to_string())).collect();
@@ -261,27 +263,35 @@ impl Engine {
             }
             lines.push(line);
         }
-        self.write(&story.bearer, &lines).await
+        self.write(&story.requester, &lines).await
+    }
+
+    /// Writes counts of unchanged deliveries. Nobody's mount waits for these lines, so a lost one is only counted.
+    pub(super) async fn summaries(&self, counts: Vec<(Arc<Requester>, u64)>) {
+        for (requester, count) in counts {
+            let _ = self.summary(&requester, count).await;
+        }
     }
 
     /// How many unchanged deliveries a holder got since its last line.
-    pub(super) async fn summary(&self, bearer: &Bearer, count: u64) -> Result<(), Problem> {
-        let mut line = Line::new(self.parts.clock.wall(), Event::Deliver, bearer.caller, Outcome::Unchanged);
-        bearer.name(&mut line);
+    pub(super) async fn summary(&self, requester: &Requester, count: u64) -> Result<(), Problem> {
+        let mut line =
+            Line::new(self.parts.clock.wall(), Event::Deliver, requester.caller, Outcome::Unchanged);
+        requester.name(&mut line);
         line.polls = Some(count);
-        self.write(bearer, &[line]).await
+        self.write(requester, &[line]).await
     }
 
     fn line<'a>(&self, story: &'a Story, event: Event, outcome: Outcome) -> Line<'a> {
-        let mut line = Line::new(self.parts.clock.wall(), event, story.bearer.caller, outcome);
-        story.bearer.name(&mut line);
+        let mut line = Line::new(self.parts.clock.wall(), event, story.requester.caller, outcome);
+        story.requester.name(&mut line);
         line.mount = Some(story.id);
         line.latency = Some(self.parts.clock.now() - story.started);
         line
     }
 
-    async fn write(&self, bearer: &Bearer, lines: &[Line<'_>]) -> Result<(), Problem> {
-        let share = bearer.subject.as_ref().map_or_else(String::new, ToString::to_string);
+    async fn write(&self, requester: &Requester, lines: &[Line<'_>]) -> Result<(), Problem> {
+        let share = requester.subject.as_ref().map_or_else(String::new, ToString::to_string);
         self.parts.audit.record(&share, lines).await.map_err(Problem::from)
     }
 

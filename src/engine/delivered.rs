@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::account::Bearer;
+use super::account::Requester;
 use crate::clock::Instant;
 use crate::model::Holder;
 use crate::secret::Digest;
@@ -12,8 +12,11 @@ use crate::secret::Digest;
 /// How often unchanged deliveries are summed up in the audit trail.
 const SUMMARY_EVERY: Duration = Duration::from_secs(3600);
 
-/// Most holders that are remembered: ten times the volumes of a full node. Beyond it the one silent for longest goes.
-const HOLDERS_MAX: usize = 10_000;
+/// After this a holder is taken for gone: a driver polls every minute or two, the sync controller twice a day.
+const SILENT: Duration = Duration::from_secs(25 * 3600);
+
+/// Most holders that are remembered: several times the volumes of a full node. Beyond it the one silent for longest goes.
+const HOLDERS_MAX: usize = 2_000;
 
 #[derive(Default)]
 pub(super) struct Delivered(Mutex<HashMap<Holder, Record>>);
@@ -21,7 +24,7 @@ pub(super) struct Delivered(Mutex<HashMap<Holder, Record>>);
 struct Record {
     answer: Digest,
     objects: Vec<Digest>,
-    bearer: Arc<Bearer>,
+    requester: Arc<Requester>,
     unchanged: u64,
     counted_from: Instant,
     last: Instant,
@@ -55,42 +58,48 @@ impl Delivered {
         Compared::Changed(record.objects.clone())
     }
 
-    /// Remembers what the holder was given. Not before that is on record: what was not, was not given.
+    /// Remembers what the holder was given. Not before that is on record: what was not, was not given. A count that
+    /// is lost for want of room is handed back.
     pub(super) fn remember(
         &self,
         holder: Holder,
         answer: Digest,
         objects: Vec<Digest>,
-        bearer: Arc<Bearer>,
+        requester: Arc<Requester>,
         now: Instant,
-    ) {
+    ) -> Option<(Arc<Requester>, u64)> {
         let mut records = self.lock();
+        let mut evicted = None;
         if records.len() >= HOLDERS_MAX && !records.contains_key(&holder) {
             let silent =
                 records.iter().min_by_key(|(_, record)| record.last).map(|(holder, _)| holder.clone());
-            silent.and_then(|holder| records.remove(&holder));
+            evicted = silent.and_then(|holder| records.remove(&holder));
         }
-        let unchanged =
+        let (unchanged, counted_from) =
             records.get(&holder).map_or((0, now), |record| (record.unchanged, record.counted_from));
-        let (unchanged, counted_from) = unchanged;
-        records.insert(holder, Record { answer, objects, bearer, unchanged, counted_from, last: now });
+        records.insert(holder, Record { answer, objects, requester, unchanged, counted_from, last: now });
+        evicted.map(|record| (record.requester, record.unchanged)).filter(|(_, count)| *count > 0)
     }
 
-    /// The counts that are due, of holders that may have fallen silent.
-    pub(super) fn due(&self, now: Instant) -> Vec<(Arc<Bearer>, u64)> {
+    /// The counts that are due, and the last ones of holders that have fallen silent, which are forgotten.
+    pub(super) fn due(&self, now: Instant) -> Vec<(Arc<Requester>, u64)> {
         let mut records = self.lock();
-        records
-            .values_mut()
-            .filter_map(|record| Some((Arc::clone(&record.bearer), record.take_due(now)?)))
-            .collect()
+        let mut due = Vec::new();
+        records.retain(|_, record| {
+            let silent = now - record.last >= SILENT;
+            let count = if silent { Some(record.unchanged) } else { record.take_due(now) };
+            due.extend(count.filter(|count| *count > 0).map(|count| (Arc::clone(&record.requester), count)));
+            !silent
+        });
+        due
     }
 
     /// Every count that is left, due or not.
-    pub(super) fn all(&self) -> Vec<(Arc<Bearer>, u64)> {
+    pub(super) fn all(&self) -> Vec<(Arc<Requester>, u64)> {
         let mut records = self.lock();
         let taken = records
             .values_mut()
-            .map(|record| (Arc::clone(&record.bearer), std::mem::take(&mut record.unchanged)));
+            .map(|record| (Arc::clone(&record.requester), std::mem::take(&mut record.unchanged)));
         taken.filter(|(_, count)| *count > 0).collect()
     }
 

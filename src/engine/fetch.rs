@@ -9,12 +9,10 @@ use super::Engine;
 use super::account::Story;
 use crate::clock::{Instant, Wall};
 use crate::error::{Fault, Problem, Problems, Reason};
+use crate::model::token::LEEWAY;
 use crate::model::{Access, Audience, Call, Fetched, Locator, Material, Source, Token};
 use crate::policy::PermittedPlan;
 use crate::store::{Cx, Proof, Scope, Store};
-
-/// How far the clocks of node and API server may differ.
-const CLOCK_SKEW_SECONDS: i64 = 60;
 
 impl Engine {
     /// Fetches every source of the plan.
@@ -122,11 +120,11 @@ fn token<'a>(call: &'a Call, audience: &Audience, now: Wall) -> Result<&'a Token
     };
     let clocks =
         "kubelet brings a new one by itself; if this lasts, compare the clocks of node and API server";
-    if token.claims.expires.is_some_and(|end| end.seconds() + CLOCK_SKEW_SECONDS <= now.seconds()) {
+    if token.claims.expires.is_some_and(|end| end.plus(LEEWAY) <= now) {
         let what = format!("the pod's token for audience `{audience}` has expired");
         return Err(Problem::new(Reason::Expired, what).remedy(clocks));
     }
-    if token.claims.not_before.is_some_and(|start| start.seconds() - CLOCK_SKEW_SECONDS > now.seconds()) {
+    if token.claims.not_before.is_some_and(|start| now.plus(LEEWAY) < start) {
         let what = format!("the pod's token for audience `{audience}` is not valid yet");
         return Err(Problem::new(Reason::Expired, what).remedy(clocks));
     }

@@ -77,7 +77,7 @@ pub struct Engine {
     digests: Arc<DigestKey>,
     plans: Plans,
     delivered: Delivered,
-    places: Semaphore,
+    permits: Semaphore,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -109,7 +109,7 @@ impl Engine {
             digests: Arc::new(DigestKey::random()),
             plans: Plans::default(),
             delivered: Delivered::default(),
-            places: Semaphore::new(parts.limits.mounts),
+            permits: Semaphore::new(parts.limits.mounts),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             parts,
@@ -126,13 +126,13 @@ impl Engine {
         match self.tasks.spawn(async move { engine.run(order).await }).await {
             Ok(result) => result,
             // The mount itself is guarded in `run`, so this is a panic in what accounts for it.
-            Err(_) => Err(self.outside(provider, bug()).await),
+            Err(_) => Err(self.refuse(provider, bug()).await),
         }
     }
 
     /// Accounts for a mount that was answered before it could begin: undecodable, or answered with a code that no
     /// mount may end in.
-    pub async fn outside(&self, provider: &'static str, problem: Problem) -> Problems {
+    pub async fn refuse(&self, provider: &'static str, problem: Problem) -> Problems {
         let story = Story::begin(provider, Origin::Driver, self.parts.clock.now());
         match self.account(story, Err(problem.into())).await {
             Err(problems) => problems,
@@ -140,12 +140,13 @@ impl Engine {
         }
     }
 
-    async fn run(&self, order: Order) -> Result<Delivery, Problems> {
+    async fn run(&self, mut order: Order) -> Result<Delivery, Problems> {
         let mut story = Story::begin(order.dialect.provider(), order.origin, self.parts.clock.now());
-        let steps = AssertUnwindSafe(self.steps(&order, &mut story)).catch_unwind();
+        let deadline = order.deadline;
+        let steps = AssertUnwindSafe(self.steps(&mut order, &mut story)).catch_unwind();
         let result = tokio::select! {
             biased;
-            result = self.parts.clock.until(order.deadline, steps) => match result {
+            result = self.parts.clock.until(deadline, steps) => match result {
                 Some(Ok(result)) => result,
                 Some(Err(_)) => Err(bug().into()),
                 None => Err(late(&story).into()),
@@ -155,10 +156,11 @@ impl Engine {
         self.account(story, result).await
     }
 
-    async fn steps(&self, order: &Order, story: &mut Story) -> Result<Delivery, Problems> {
-        let call = Call::parse(&order.envelope)?;
-        let call = story.of(call);
-        let _place = self.places.try_acquire().map_err(|_| busy())?;
+    async fn steps(&self, order: &mut Order, story: &mut Story) -> Result<Delivery, Problems> {
+        // The envelope holds tokens: it goes as soon as it is read.
+        let call = Call::parse(&std::mem::take(&mut order.envelope))?;
+        let call = story.identify(call);
+        let _permit = self.permits.try_acquire().map_err(|_| busy())?;
         if order.deadline.since(self.parts.clock.now()) < TIME_MIN {
             return Err(Problem::new(Reason::Timeout, "the caller allows too little time for a mount").into());
         }
@@ -175,39 +177,46 @@ impl Engine {
 
     /// Writes the counts of unchanged deliveries that are due; called every few minutes.
     pub async fn summarise(&self) {
-        for (holder, count) in self.delivered.due(self.parts.clock.now()) {
-            let _ = self.summary(&holder, count).await;
-        }
+        self.summaries(self.delivered.due(self.parts.clock.now())).await;
     }
 
-    /// Waits for the mounts at work until `deadline`, then answers the rest `busy`, and waits for those answers.
-    pub async fn drain(&self, deadline: Instant) {
+    /// Ready once the engine gives up what is still at work.
+    pub async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    /// Answers every mount that is still at work `busy`, and those that come.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Waits until every mount is accounted for, then writes the counts that are left; until `deadline` at most.
+    pub async fn drained(&self, deadline: Instant) {
         self.tasks.close();
-        if self.parts.clock.until(deadline, self.tasks.wait()).await.is_none() {
-            self.closing.cancel();
-            let last = self.parts.clock.now() + Duration::from_secs(1);
-            self.parts.clock.until(last, self.tasks.wait()).await;
-        }
-        for (holder, count) in self.delivered.all() {
-            let _ = self.summary(&holder, count).await;
-        }
+        let rest = async {
+            self.tasks.wait().await;
+            self.summaries(self.delivered.all()).await;
+        };
+        self.parts.clock.until(deadline, rest).await;
     }
 }
 
 /// Less than this and no backend is bothered: the answer could not be there in time.
 const TIME_MIN: Duration = Duration::from_millis(10);
 
-fn bug() -> Problem {
+/// What a mount ends in by a fault of our own.
+pub fn bug() -> Problem {
     Problem::new(Reason::Bug, "the agent failed on this mount by a fault of its own")
         .remedy("its log names the place; nobody else's mount is harmed")
 }
 
 fn busy() -> Problem {
     Problem::new(Reason::Busy, "the agent has as many mounts at work as it takes")
-        .remedy("kubelet tries again; raise `limits.mounts` if it lasts")
+        .remedy("kubelet tries again; raise `limits.mountsInFlight` if it lasts")
 }
 
-fn stopping() -> Problem {
+/// What a mount ends in that is still at work when the agent goes.
+pub fn stopping() -> Problem {
     Problem::new(Reason::Busy, "the agent is stopping")
         .remedy("kubelet tries again, and the next agent answers")
 }

@@ -2,7 +2,7 @@
 //! is never kept.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::dialect::{Dialect, Facts};
 use crate::error::Problems;
@@ -16,7 +16,17 @@ pub(super) struct Planned {
 }
 
 #[derive(Default)]
-pub(super) struct Plans(Mutex<HashMap<Digest, Arc<Planned>>>);
+pub(super) struct Plans(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    plans: HashMap<Digest, Arc<Planned>>,
+    bytes: usize,
+}
+
+/// How much text all kept plans may come from; a plan takes a small multiple of its text. Beyond it all are parsed
+/// anew, which costs microseconds each.
+const TEXT_BYTES_MAX: usize = 2 << 20;
 
 impl Plans {
     /// The plan of a class, parsed at most once as long as it is kept.
@@ -29,34 +39,44 @@ impl Plans {
         digests: &DigestKey,
     ) -> Result<Arc<Planned>, Problems> {
         let key = key(dialect, attributes, facts, digests);
-        if let Some(known) = self.lock().get(&key) {
+        if let Some(known) = self.lock().plans.get(&key) {
             return Ok(Arc::clone(known));
         }
         let plan = dialect.parse(attributes, facts, catalog)?;
-        let digest = digests.digest(&[format!("{plan:?}").as_bytes()]);
-        let planned = Arc::new(Planned { plan: Arc::new(plan), digest });
-        let mut plans = self.lock();
-        if plans.len() >= PLANS_MAX {
-            plans.clear();
+        let planned = Arc::new(Planned { digest: generation(&plan, digests), plan: Arc::new(plan) });
+        let bytes = KEPT_BYTES + attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let mut kept = self.lock();
+        if kept.bytes + bytes > TEXT_BYTES_MAX {
+            kept.plans.clear();
+            kept.bytes = 0;
         }
-        plans.insert(key, Arc::clone(&planned));
+        if kept.plans.insert(key, Arc::clone(&planned)).is_none() {
+            kept.bytes += bytes;
+        }
         Ok(planned)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Planned>>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// More classes than a node has volumes; beyond it all are parsed anew, which costs microseconds each.
-const PLANS_MAX: usize = 1024;
+/// What the smallest plan takes.
+const KEPT_BYTES: usize = 1024;
 
 fn key(dialect: &dyn Dialect, attributes: &Attributes, facts: Facts, digests: &DigestKey) -> Digest {
-    let facts =
-        [facts.mode.bits().to_be_bytes()[0], facts.mode.bits().to_be_bytes()[1], u8::from(facts.publish)];
-    let mut parts: Vec<&[u8]> = vec![dialect.provider().as_bytes(), &facts];
+    let (mode, publish) = (facts.mode.bits().to_be_bytes(), [u8::from(facts.publish)]);
+    let mut parts: Vec<&[u8]> = vec![dialect.provider().as_bytes(), &mode, &publish];
     for (key, value) in attributes.iter() {
         parts.extend([key.as_bytes(), value.as_bytes()]);
     }
     digests.digest(&parts)
+}
+
+/// What names a plan: all that it reads and writes, and not where its text stands. The holder of a sync is known by
+/// this, so a comment in a class makes no new one.
+fn generation(plan: &Plan, digests: &DigestKey) -> Digest {
+    let sources = plan.sources().iter().map(|s| (&s.name, &s.access, &s.locator, &s.want));
+    let files = plan.files().iter().map(|f| (&f.path, f.mode, &f.body));
+    digests.digest_of(format_args!("{:?} {:?}", sources.collect::<Vec<_>>(), files.collect::<Vec<_>>()))
 }

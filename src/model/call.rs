@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use zeroize::Zeroizing;
 
 use super::FileMode;
-use super::subject::{AccountName, Namespace, Pod, PodUid, Subject};
+use super::subject::{AccountName, Namespace, Pod, PodName, PodUid, Subject};
 use super::token::{self, Expected, Tokens};
 use crate::error::{Problem, Problems, Reason, nearest, printable};
 use crate::secret::{Digest, Secret};
@@ -153,25 +153,23 @@ struct Kubelet {
 }
 
 const PREFIX: &str = "csi.storage.k8s.io/";
-const KEYS: [&str; 6] = [
-    "csi.storage.k8s.io/ephemeral",
-    "csi.storage.k8s.io/pod.name",
-    "csi.storage.k8s.io/pod.namespace",
-    "csi.storage.k8s.io/pod.uid",
-    "csi.storage.k8s.io/serviceAccount.name",
-    token::KEY,
-];
+const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
+const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
+const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+const POD_UID: &str = "csi.storage.k8s.io/pod.uid";
+const ACCOUNT_NAME: &str = "csi.storage.k8s.io/serviceAccount.name";
+const KEYS: [&str; 6] = [EPHEMERAL, POD_NAME, POD_NAMESPACE, POD_UID, ACCOUNT_NAME, token::KEY];
 
 impl Kubelet {
     fn take(raw: &mut BTreeMap<String, String>, problems: &mut Vec<Problem>) -> Self {
         let mut take = |key: &str| raw.remove(key).filter(|value| !value.is_empty());
-        take(KEYS[0]);
+        take(EPHEMERAL);
         let kubelet = Self {
-            pod_name: take(KEYS[1]),
-            namespace: take(KEYS[2]),
-            pod_uid: take(KEYS[3]),
-            account: take(KEYS[4]),
-            tokens: take(KEYS[5]).map(Zeroizing::new),
+            pod_name: take(POD_NAME),
+            namespace: take(POD_NAMESPACE),
+            pod_uid: take(POD_UID),
+            account: take(ACCOUNT_NAME),
+            tokens: take(token::KEY).map(Zeroizing::new),
         };
         for key in raw.keys().filter(|key| key.starts_with(PREFIX)) {
             let problem = Problem::new(
@@ -193,14 +191,11 @@ impl Kubelet {
         target: &[u8],
         problems: &mut Vec<Problem>,
     ) -> Result<(Subject, Caller, Tokens), Problems> {
-        let info = "the CSIDriver object needs `podInfoOnMount: true`";
-        let namespace = name(KEYS[2], self.namespace.as_deref(), Namespace::parse, info, problems);
-        let account = name(KEYS[4], self.account.as_deref(), AccountName::parse, info, problems);
-        let optional = |text: &Option<String>| text.as_deref().map(str::to_owned);
-        let pod_name = optional(&self.pod_name)
-            .and_then(|text| name(KEYS[1], Some(&text), AccountName::parse, "", problems));
-        let pod_uid =
-            optional(&self.pod_uid).and_then(|text| name(KEYS[3], Some(&text), PodUid::parse, "", problems));
+        let namespace = required(POD_NAMESPACE, self.namespace.as_deref(), Namespace::parse, problems);
+        let account = required(ACCOUNT_NAME, self.account.as_deref(), AccountName::parse, problems);
+        let pod_name =
+            self.pod_name.as_deref().and_then(|text| name(POD_NAME, text, PodName::parse, problems));
+        let pod_uid = self.pod_uid.as_deref().and_then(|text| name(POD_UID, text, PodUid::parse, problems));
         let (Some(namespace), Some(account)) = (namespace, account) else {
             return Err(Problems::gather(std::mem::take(problems))
                 .unwrap_or_else(|| Problem::new(Reason::Invalid, "the call does not say who asks").into()));
@@ -219,22 +214,31 @@ impl Kubelet {
     }
 }
 
-fn name<T>(
+fn required<T>(
     key: &'static str,
     text: Option<&str>,
     parse: fn(&str) -> Option<T>,
-    remedy: &'static str,
     problems: &mut Vec<Problem>,
 ) -> Option<T> {
-    let what = match text {
-        None => "is missing",
-        Some(text) => match parse(text) {
-            Some(name) => return Some(name),
-            None => "is not a name that Kubernetes gives",
-        },
+    let Some(text) = text else {
+        let missing = Problem::new(Reason::Invalid, "is missing").parameter(key);
+        problems.push(missing.remedy("set `podInfoOnMount: true` in the CSIDriver object"));
+        return None;
     };
-    problems.push(Problem::new(Reason::Invalid, what).parameter(key).remedy(remedy));
-    None
+    name(key, text, parse, problems)
+}
+
+fn name<T>(
+    key: &'static str,
+    text: &str,
+    parse: fn(&str) -> Option<T>,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let name = parse(text);
+    if name.is_none() {
+        problems.push(Problem::new(Reason::Invalid, "is not a name that Kubernetes gives").parameter(key));
+    }
+    name
 }
 
 /// `…/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount`, where the uid is the pod's own.

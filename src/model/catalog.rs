@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Access;
-use crate::error::{Problem, Reason, nearest};
+use crate::error::{Problem, Reason, nearest, short};
 
 /// The name of a configured store: a kind (`local`), or one that the administrator chose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ impl Catalog {
     pub fn entry(&self, name: &str) -> Result<&Entry, Problem> {
         self.0.iter().find(|(known, _)| known.as_str() == name).map(|(_, entry)| entry).ok_or_else(|| {
             let known: Vec<&str> = self.0.keys().map(StoreName::as_str).collect();
-            let problem = Problem::new(Reason::Setup, format!("there is no store `{name}`"));
+            let problem = Problem::new(Reason::Setup, format!("there is no store `{}`", short(name)));
             match (nearest(name, known.iter().copied()), known.is_empty()) {
                 (Some(near), _) => problem.remedy(format!("did you mean `{near}`?")),
                 (None, true) => problem.remedy("configure it under `stores:`; this agent has none"),

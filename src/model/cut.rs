@@ -2,7 +2,7 @@
 
 use super::material::Part;
 use super::plan::Cut;
-use crate::error::{Problem, Reason, nearest};
+use crate::error::{Problem, Reason, nearest, short};
 use crate::secret::Secret;
 
 /// The piece of a part that a file asks for, shared, not copied.
@@ -17,7 +17,7 @@ pub fn cut(part: &Part, cut: &Cut) -> Result<Secret, Problem> {
 }
 
 fn absent(part: &Part, field: &str) -> Problem {
-    let problem = Problem::new(Reason::NotFound, format!("there is no field `{field}`"));
+    let problem = Problem::new(Reason::NotFound, format!("there is no field `{}`", short(field)));
     let names: Vec<&str> = part.fields.keys().map(String::as_str).take(16).collect();
     match (nearest(field, part.fields.keys().map(String::as_str)), names.is_empty()) {
         (Some(near), _) => problem.remedy(format!("did you mean `{near}`?")),

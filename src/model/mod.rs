@@ -23,5 +23,5 @@ pub use mode::FileMode;
 pub use path::RelPath;
 pub use plan::{Body, Cut, FileSpec, PathRule, Plan, Source, Want};
 pub use render::{File, ObjectVersion, Rendered, VersionKey, render};
-pub use subject::{AccountName, Namespace, Pod, PodUid, Subject};
+pub use subject::{AccountName, Namespace, Pod, PodName, PodUid, Subject};
 pub use token::{Audience, Claims, Token, Tokens};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Access, FileMode, Locator, RelPath};
-use crate::error::{Problem, Problems, Reason};
+use crate::error::{Problem, Problems, Reason, short};
 
 /// A checked plan: every path legal, no two files in each other's way, every file cut from a source that exists.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct Source {
 impl Source {
     /// How an error names it: by the class's word and by what it is in the store.
     pub fn label(&self) -> String {
-        format!("secret `{}` ({} {})", self.name, self.access.store(), self.locator)
+        format!("secret `{}` ({} {})", self.name, self.access.store(), short(&self.locator.to_string()))
     }
 }
 
@@ -124,15 +124,17 @@ impl Plan {
                 Problem::new(Reason::Invalid, what).parameter(parameter).remedy("name at least one object"),
             );
         }
-        let objects = files.len().max(sources);
-        if objects > Self::OBJECTS_MAX {
-            let what = format!("{objects} objects in one mount, {} at most", Self::OBJECTS_MAX);
-            problems.push(
-                Problem::new(Reason::Invalid, what).parameter(parameter).remedy("split the class in two"),
-            );
-        }
+        problems.extend(Self::too_many(files.len().max(sources), parameter));
         conflicts(files, parameter, &mut problems);
         problems
+    }
+
+    /// Refuses more objects than a mount may have; a dialect asks before it reads each of them.
+    pub fn too_many(objects: usize, parameter: &'static str) -> Option<Problem> {
+        (objects > Self::OBJECTS_MAX).then(|| {
+            let what = format!("{objects} objects in one mount, {} at most", Self::OBJECTS_MAX);
+            Problem::new(Reason::Invalid, what).parameter(parameter).remedy("split the class in two")
+        })
     }
 
     /// The objects to read.

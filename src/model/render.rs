@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::cut::cut;
-use super::material::{Fetched, Material};
-use super::plan::{Body, FileSpec, PathRule, Plan};
+use super::material::{Fetched, Part};
+use super::plan::{Body, FileSpec, PathRule, Plan, Source};
 use super::{FileMode, RelPath};
 use crate::error::{Problem, Problems, Reason, printable};
 use crate::secret::{Digest, DigestKey, Secret};
@@ -79,9 +79,12 @@ pub fn render(
     for spec in plan.files() {
         let Body::Cut { source, cut: piece } = &spec.body;
         let Some(material) = got.of(*source) else { continue };
-        let written = match &spec.path {
-            PathRule::One(path) => one(path, material, piece),
-            PathRule::Spread(folder) => spread(folder, material),
+        let written = match (material.parts.first(), &spec.path) {
+            (None, _) => Err(Problem::new(Reason::Upstream, "the reply has no content")),
+            (Some(part), PathRule::One(path)) => {
+                cut(part, piece).map(|contents| vec![(path.clone(), contents)])
+            }
+            (Some(part), PathRule::Spread(folder)) => spread(folder, part),
         };
         match written {
             Ok(written) => {
@@ -99,25 +102,13 @@ pub fn render(
         }
     }
     if problems.is_empty() && files.is_empty() {
-        problems.push(nothing(plan));
+        problems.extend(plan.sources().iter().map(nothing));
     }
     Problems::check(problems)?;
     finish(files.into_values().collect(), key, answer_bytes_max)
 }
 
-fn one(
-    path: &RelPath,
-    material: &Material,
-    piece: &super::plan::Cut,
-) -> Result<Vec<(RelPath, Secret)>, Problem> {
-    let part =
-        material.parts.first().ok_or_else(|| Problem::new(Reason::Upstream, "the reply has no content"))?;
-    Ok(vec![(path.clone(), cut(part, piece)?)])
-}
-
-fn spread(folder: &RelPath, material: &Material) -> Result<Vec<(RelPath, Secret)>, Problem> {
-    let part =
-        material.parts.first().ok_or_else(|| Problem::new(Reason::Upstream, "the reply has no content"))?;
+fn spread(folder: &RelPath, part: &Part) -> Result<Vec<(RelPath, Secret)>, Problem> {
     if part.fields.is_empty() {
         return Ok(vec![(folder.clone(), part.body.clone())]);
     }
@@ -141,27 +132,16 @@ fn spread(folder: &RelPath, material: &Material) -> Result<Vec<(RelPath, Secret)
 
 const OWN_PATH: &str = "write `files:` and give it a path of its own";
 
-fn nothing(plan: &Plan) -> Problem {
-    let names: Vec<String> = plan.sources().iter().map(super::plan::Source::label).collect();
-    let what =
-        "every optional object is absent, and an answer without files would keep whatever is in the volume";
+fn nothing(source: &Source) -> Problem {
+    let what = "is absent like every other optional object, and an answer without files would leave the volume as it is";
     Problem::new(Reason::NotFound, what)
-        .object(names.join(", "))
+        .object(source.label())
         .remedy("create one of them, or drop the volume")
 }
 
 fn finish(files: Vec<File>, key: &VersionKey, answer_bytes_max: usize) -> Result<Rendered, Problems> {
-    let mut versions = Vec::with_capacity(files.len());
-    let mut bytes = 0usize;
-    let mut all: Vec<u8> = Vec::with_capacity(files.len() * 34);
-    for file in &files {
-        let digest = file.contents.digest(&key.0, file.path.as_str().as_bytes());
-        let version = digest.to_string();
-        all.extend_from_slice(version.as_bytes());
-        all.extend_from_slice(&file.mode.bits().to_be_bytes());
-        bytes += encoded(file, &version);
-        versions.push(ObjectVersion { id: file.path.as_str().to_owned(), version });
-    }
+    // Before anything is hashed: what is too large shall cost nothing.
+    let bytes: usize = files.iter().map(encoded).sum();
     if bytes > answer_bytes_max {
         let largest = files.iter().max_by_key(|file| file.contents.len());
         let largest = largest.map_or_else(String::new, |file| {
@@ -173,22 +153,33 @@ fn finish(files: Vec<File>, key: &VersionKey, answer_bytes_max: usize) -> Result
             .remedy("split the class, or raise the driver's `--max-call-recv-msg-size` and `limits.answerBytes` together")
             .into());
     }
+    let mut versions = Vec::with_capacity(files.len());
+    let mut all: Vec<u8> = Vec::with_capacity(files.len() * (VERSION_BYTES + 2));
+    for file in &files {
+        let version = file.contents.digest(&key.0, file.path.as_str().as_bytes()).to_string();
+        all.extend_from_slice(version.as_bytes());
+        all.extend_from_slice(&file.mode.bits().to_be_bytes());
+        versions.push(ObjectVersion { id: file.path.as_str().to_owned(), version });
+    }
     Ok(Rendered { digest: key.0.digest(&[&all]), files, versions })
 }
 
 fn label(plan: &Plan, spec: &FileSpec) -> String {
     let Body::Cut { source, .. } = &spec.body;
-    let source = plan.sources().get(*source).map_or_else(String::new, super::plan::Source::label);
+    let source = plan.sources().get(*source).map_or_else(String::new, Source::label);
     format!("{source}, file `{}`", spec.path.root())
 }
 
+/// Length of a version: a digest in hexadecimal.
+const VERSION_BYTES: usize = 32;
+
 /// Bytes that a file and its version take in the encoded answer, protobuf's framing included.
-fn encoded(file: &File, version: &str) -> usize {
+fn encoded(file: &File) -> usize {
     let field = |len: usize| 1 + varint(len) + len;
     let mode = if file.mode.bits() == 0 { 0 } else { 1 + varint(file.mode.bits().into()) };
     let contents = if file.contents.is_empty() { 0 } else { field(file.contents.len()) };
     field(field(file.path.as_str().len()) + mode + contents)
-        + field(field(file.path.as_str().len()) + field(version.len()))
+        + field(field(file.path.as_str().len()) + field(VERSION_BYTES))
 }
 
 fn varint(value: usize) -> usize {

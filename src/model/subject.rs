@@ -42,6 +42,12 @@ name!(
     |b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')
 );
 name!(
+    /// A pod: an RFC 1123 subdomain.
+    PodName,
+    253,
+    |b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')
+);
+name!(
     /// A pod's uid: a UUID today, an opaque word by contract.
     PodUid,
     128,
@@ -51,8 +57,8 @@ name!(
 /// The pod that a volume belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pod {
-    /// Its name: an RFC 1123 subdomain, as service accounts have.
-    pub name: AccountName,
+    /// Its name.
+    pub name: PodName,
     /// Its uid.
     pub uid: PodUid,
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -100,6 +101,9 @@ impl Tokens {
     }
 }
 
+/// How far the clocks of nodes, API server and issuers may differ where a token's times are judged.
+pub const LEEWAY: Duration = Duration::from_secs(60);
+
 /// kubelet's key for the tokens.
 pub const KEY: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
@@ -121,24 +125,37 @@ struct Body {
     kubernetes: Option<Kubernetes>,
 }
 
+/// A claim that is one text or a list of them, as `aud` is (RFC 7519 §4.1.3).
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(crate) enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
 
-#[derive(Deserialize)]
-struct Kubernetes {
-    namespace: Option<String>,
-    serviceaccount: Option<Named>,
-    pod: Option<Named>,
+impl OneOrMany {
+    /// Whether it says this.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        match self {
+            Self::One(one) => one == text,
+            Self::Many(many) => many.iter().any(|one| one == text),
+        }
+    }
 }
 
+/// The claim `kubernetes.io` of a service account token.
 #[derive(Deserialize)]
-struct Named {
-    name: Option<String>,
-    uid: Option<String>,
+pub(crate) struct Kubernetes {
+    pub(crate) namespace: Option<String>,
+    pub(crate) serviceaccount: Option<Named>,
+    pub(crate) pod: Option<Named>,
+}
+
+/// What Kubernetes names in a claim.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    pub(crate) name: Option<String>,
+    pub(crate) uid: Option<String>,
 }
 
 fn token(audience: &str, entry: Entry, expected: &Expected<'_>) -> Result<Token, Problem> {
@@ -217,11 +234,7 @@ fn agrees(audience: &str, body: &Body, expected: &Expected<'_>) -> Result<(), Pr
     {
         return Err(disagrees("pod uid", theirs, ours.as_str()));
     }
-    let listed = match &body.aud {
-        Some(OneOrMany::One(one)) => one == audience,
-        Some(OneOrMany::Many(many)) => many.iter().any(|one| one == audience),
-        None => false,
-    };
+    let listed = body.aud.as_ref().is_some_and(|aud| aud.contains(audience));
     // The empty key stands for the API server's own audience, whose text only the cluster knows.
     if !listed && !audience.is_empty() {
         return Err(Problem::new(

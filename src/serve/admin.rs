@@ -1,18 +1,24 @@
 //! Probes and figures over plain HTTP/1: `/livez`, `/readyz`, `/metrics`, and nothing else.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::ACCEPT_PAUSE;
 use super::watchdog::Pulse;
+use crate::clock::Clock;
 use crate::telemetry::Metrics;
 
 /// Whether the agent can serve: it is, as long as one socket is bound and it is not stopping.
@@ -48,23 +54,49 @@ struct Probes {
     ready: Readiness,
 }
 
+/// Connections at once: probes and scrapers, each for one request.
+const CONNECTIONS_MAX: usize = 32;
+/// How long a request may take to come in, and all of a connection. Whoever reaches the address may open one.
+const HEADERS: Duration = Duration::from_secs(5);
+const CONNECTION: Duration = Duration::from_secs(15);
+
 /// Serves until `stop`.
-///
-/// # Errors
-/// Where accepting fails for good.
 pub async fn serve(
     listener: TcpListener,
     metrics: Metrics,
     pulse: Pulse,
     ready: Readiness,
+    clock: Clock,
     stop: CancellationToken,
-) -> io::Result<()> {
+) {
     let routes = Router::new()
         .route("/livez", get(|State(probes): State<Probes>| async move { word(probes.pulse.is_well()) }))
         .route("/readyz", get(|State(probes): State<Probes>| async move { word(probes.ready.is_ready()) }))
         .route("/metrics", get(|State(probes): State<Probes>| async move { figures(probes.metrics) }))
         .with_state(Probes { metrics, pulse, ready });
-    axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => {
+                let served = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADERS)
+                    .keep_alive(false)
+                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+                connections.spawn(async move { drop(clock.until(clock.now() + CONNECTION, served).await) });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "accepting on the admin address failed; trying again");
+                clock.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 fn word(well: bool) -> impl IntoResponse {

@@ -8,13 +8,11 @@ use tonic::{Request, Response, Status};
 use super::code::status;
 use super::guard::Admission;
 use crate::dialect::Dialect;
-use crate::engine::{Engine, Order, Origin};
-use crate::model::{Envelope, Rendered};
+use crate::driver;
+use crate::engine::{self, Engine, Order, Origin};
+use crate::model::Rendered;
 use crate::proto;
 use crate::proto::csi_driver_provider_server::CsiDriverProvider;
-
-/// What `Version` says on every socket; the take-over rule recognises us by it.
-pub const RUNTIME_NAME: &str = "latchkey";
 
 /// One provider's service: what differs between sockets is the dialect.
 pub(super) struct Provider {
@@ -29,8 +27,8 @@ impl CsiDriverProvider for Provider {
         _: Request<proto::VersionRequest>,
     ) -> Result<Response<proto::VersionResponse>, Status> {
         Ok(Response::new(proto::VersionResponse {
-            version: "v1alpha1".to_owned(),
-            runtime_name: RUNTIME_NAME.to_owned(),
+            version: proto::API_VERSION.to_owned(),
+            runtime_name: proto::RUNTIME_NAME.to_owned(),
             runtime_version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
     }
@@ -44,17 +42,12 @@ impl CsiDriverProvider for Provider {
                 admission.begun.store(true, Ordering::Relaxed);
                 admission.deadline
             }
-            None => return Err(Status::internal("")),
+            None => return Err(status(&engine::bug().into())),
         };
         let message = request.into_inner();
         let order = Order {
             dialect: Arc::clone(&self.dialect),
-            envelope: Envelope {
-                attributes: message.attributes,
-                secrets: message.secrets,
-                target_path: message.target_path,
-                permission: message.permission,
-            },
+            envelope: driver::envelope(message),
             deadline,
             origin: Origin::Driver,
         };

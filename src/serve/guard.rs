@@ -3,7 +3,7 @@
 //! with codes of its own where a message is too large or does not decode.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::code::{is_final, status};
 use crate::clock::{Clock, Instant};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::error::{Problem, Reason};
 use crate::telemetry::Metrics;
 
@@ -49,16 +49,46 @@ impl Guard {
     /// Answers one call.
     pub(super) async fn answer(self, mut request: Request<Incoming>) -> Answer {
         if request.uri().path() != MOUNT {
-            return self.route(request).await;
+            return self
+                .route(request)
+                .await
+                .unwrap_or_else(|()| Status::new(Code::Internal, "").into_http());
         }
         let allowed = request.headers_mut().remove(TIMEOUT).and_then(|value| parse_timeout(value.as_bytes()));
         let begun = Arc::new(AtomicBool::new(false));
         let deadline = self.clock.now() + time_for(allowed);
         request.extensions_mut().insert(Admission { deadline, begun: Arc::clone(&begun) });
-        let response = self.route(request).await;
+        // Once the engine has the mount, its end is the engine's: these two are for a request that still comes in.
+        let unless_begun = async |when: &mut (dyn Future<Output = ()> + Send + Unpin)| {
+            when.await;
+            if begun.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let mut late = pin!(self.clock.sleep_until(deadline));
+        let mut closing = pin!(self.engine.closing());
+        let routed = tokio::select! {
+            biased;
+            routed = self.route(request) => routed,
+            () = unless_begun(&mut late) => {
+                let problem = Problem::new(Reason::Timeout, "the request did not arrive within its time");
+                return self.refuse(problem).await;
+            }
+            () = unless_begun(&mut closing) => return self.refuse(engine::stopping()).await,
+        };
+        let Ok(response) = routed else { return self.refuse(engine::bug()).await };
         match grpc_status(response.headers()) {
-            Some(code) if !begun.load(Ordering::Relaxed) => self.refuse(code).await,
-            Some(code) if !is_final(code) => self.replace().await,
+            Some(code) if !begun.load(Ordering::Relaxed) => {
+                if !is_final(code) {
+                    self.metrics.code_replaced();
+                }
+                self.refuse(undecoded(code)).await
+            }
+            // The engine has accounted for it: only the code is mended.
+            Some(code) if !is_final(code) => {
+                self.metrics.code_replaced();
+                status(&engine::bug().into()).into_http()
+            }
             _ => {
                 let metrics = self.metrics.clone();
                 response.map(|inner| tonic::body::Body::new(FinalBody { inner, metrics }))
@@ -66,49 +96,41 @@ impl Guard {
         }
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Answer {
+    /// Answers by the route; `Err` where that panicked.
+    async fn route(&self, request: Request<Incoming>) -> Result<Answer, ()> {
         let served = self.routes.clone().oneshot(request.map(tonic::body::Body::new));
         match AssertUnwindSafe(served).catch_unwind().await {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => Ok(response),
             Ok(Err(never)) => match never {},
-            Err(_) => Status::new(Code::Unknown, "").into_http(),
+            Err(_) => Err(()),
         }
     }
 
-    /// tonic answered by itself: the message is over its limit, compressed, or no `MountRequest`.
-    async fn refuse(&self, code: Code) -> Answer {
-        if !is_final(code) {
-            self.metrics.code_replaced();
-        }
-        let problem = if matches!(code, Code::OutOfRange | Code::ResourceExhausted) {
-            Problem::new(Reason::Invalid, "the request is larger than any class may be")
-                .remedy("make the class smaller, or split it")
-        } else if code == Code::Unknown {
-            fault()
-        } else {
-            Problem::new(Reason::Invalid, "the request does not decode as a MountRequest")
-        };
-        status(&self.engine.outside(self.provider, problem).await).into_http()
-    }
-
-    /// The handler ran and yet the code is not one of ours: accounted for already, so only the code is mended.
-    async fn replace(&self) -> Answer {
-        self.metrics.code_replaced();
-        status(&self.engine.outside(self.provider, fault()).await).into_http()
+    /// Answers, and accounts for, a mount that never reached the engine.
+    async fn refuse(&self, problem: Problem) -> Answer {
+        status(&self.engine.refuse(self.provider, problem).await).into_http()
     }
 }
 
-fn fault() -> Problem {
-    Problem::new(Reason::Bug, "the agent failed on this request by a fault of its own")
+/// Why tonic answered by itself: the message is over its limit, compressed, cut off, or no `MountRequest`.
+fn undecoded(code: Code) -> Problem {
+    if matches!(code, Code::OutOfRange | Code::ResourceExhausted) {
+        Problem::new(Reason::Invalid, "the request is larger than any class may be")
+            .remedy("make the class smaller, or split it")
+    } else {
+        Problem::new(
+            Reason::Invalid,
+            "the request does not decode as a MountRequest, or did not arrive whole",
+        )
+    }
 }
 
-/// The time that a mount gets: always less than the caller waits, so that our answer is the one that counts
-/// (kubelet gives 2 minutes, drivers up to 1.5 and the sync controller nothing).
+/// The time that a mount gets: always less than the caller waits, so that our answer is the one that counts.
 fn time_for(allowed: Option<Duration>) -> Duration {
     match allowed {
-        None => Duration::from_secs(45),
-        Some(allowed) if allowed < Duration::from_secs(20) => allowed / 2,
-        Some(allowed) => (allowed - Duration::from_secs(10)).min(Duration::from_secs(90)),
+        None => TIME_UNTOLD,
+        Some(allowed) if allowed < ALLOWED_SHORT => allowed / 2,
+        Some(allowed) => (allowed - MARGIN).min(TIME_MAX),
     }
 }
 
@@ -157,7 +179,7 @@ impl Body for FinalBody {
                 && grpc_status(trailers).is_some_and(|code| !is_final(code))
             {
                 self.metrics.code_replaced();
-                trailers.insert(GRPC_STATUS, HeaderValue::from_static("13"));
+                trailers.insert(GRPC_STATUS, HeaderValue::from(i32::from(Code::Internal)));
             }
             Ok(frame)
         }))
@@ -171,6 +193,16 @@ impl Body for FinalBody {
         self.inner.size_hint()
     }
 }
+
+/// What a mount gets whose caller names no limit, as drivers up to 1.5 and the sync controller do: half of what a
+/// single stuck worker of theirs should cost.
+pub const TIME_UNTOLD: Duration = Duration::from_secs(45);
+/// The longest that any mount gets. Kubelet allows 2 minutes and hands on what is left of them.
+const TIME_MAX: Duration = Duration::from_secs(90);
+/// How much earlier than the caller's limit we answer.
+const MARGIN: Duration = Duration::from_secs(10);
+/// Below this the margin would eat most of the time, and half of it has to do.
+const ALLOWED_SHORT: Duration = Duration::from_secs(20);
 
 const MOUNT: &str = "/v1alpha1.CSIDriverProvider/Mount";
 const TIMEOUT: &str = "grpc-timeout";

@@ -20,15 +20,18 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::dialect::Dialect;
 use crate::engine::Engine;
-use crate::proto::csi_driver_provider_server::CsiDriverProviderServer;
+use crate::proto::csi_driver_provider_server::{CsiDriverProviderServer, SERVICE_NAME};
 use crate::telemetry::{Metrics, Refusal};
 use admin::Readiness;
-pub use grpc::{RUNTIME_NAME, response};
+pub use grpc::response;
 use guard::Guard;
+pub use guard::TIME_UNTOLD;
 use socket::{Name, State};
 
 /// Largest request that is decoded, in bytes: far above what we judge ourselves, so that the refusal is ours.
@@ -59,7 +62,6 @@ pub struct Server {
 pub struct Running {
     tasks: TaskTracker,
     stopping: CancellationToken,
-    closing: CancellationToken,
     clock: Clock,
     /// Whether it can serve.
     pub ready: Readiness,
@@ -73,11 +75,10 @@ impl Server {
         let running = Running {
             tasks: TaskTracker::new(),
             stopping: stopping.clone(),
-            closing: CancellationToken::new(),
             clock: self.clock,
             ready: Readiness::new(stopping),
         };
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut keepers = Vec::new();
         for dialect in self.dialects {
             let provider = dialect.provider();
@@ -86,9 +87,6 @@ impl Server {
                 .max_decoding_message_size(REQUEST_BYTES_MAX)
                 .max_encoding_message_size(usize::MAX);
             let (health, health_service) = tonic_health::server::health_reporter();
-            health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-            let name = "v1alpha1.CSIDriverProvider";
-            health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
             let guard = Guard {
                 routes: Routes::new(service).add_service(health_service).prepare(),
                 provider,
@@ -96,17 +94,16 @@ impl Server {
                 metrics: self.metrics.clone(),
                 clock: self.clock,
             };
-            let mut keeper = Keeper {
-                provider,
+            let mut keeper = SocketKeeper {
                 name: Name::new(self.folder.join(format!("{provider}.sock"))),
                 state: None,
                 listener: None,
+                health,
                 guard,
-                metrics: self.metrics.clone(),
-                places: Arc::clone(&places),
+                permits: Arc::clone(&permits),
                 running: running.clone(),
             };
-            keeper.look(true).await;
+            keeper.look().await;
             keepers.push(keeper.keep());
         }
         (running, keepers)
@@ -114,51 +111,44 @@ impl Server {
 }
 
 impl Running {
-    /// Stops accepting and asks every connection to end after the calls at work.
+    /// Stops accepting, and asks every peer to go (GOAWAY) once its calls at work are answered.
     pub fn stop(&self) {
         self.stopping.cancel();
     }
 
     /// Waits until every connection has ended, at most until `deadline`.
-    pub async fn drained(&self, deadline: crate::clock::Instant) {
+    pub async fn drained(&self, deadline: Instant) {
         self.tasks.close();
-        self.closing.cancel();
         self.clock.until(deadline, self.tasks.wait()).await;
-    }
-
-    /// Sends GOAWAY to every peer; calls at work go on.
-    pub fn go_away(&self) {
-        self.closing.cancel();
     }
 }
 
 /// Keeps one socket.
-struct Keeper {
-    provider: &'static str,
+struct SocketKeeper {
     name: Name,
     state: Option<State>,
     listener: Option<UnixListener>,
+    health: HealthReporter,
     guard: Guard,
-    metrics: Metrics,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     running: Running,
 }
 
-impl Keeper {
+impl SocketKeeper {
     async fn keep(mut self) {
         let clock = self.running.clock;
         let mut next = clock.now() + LOOK_EVERY;
         loop {
             tokio::select! {
-                () = self.running.stopping.cancelled() => return,
+                () = self.running.stopping.cancelled() => return self.tell(false).await,
                 () = clock.sleep_until(next) => {
-                    self.look(false).await;
+                    self.look().await;
                     next = clock.now() + LOOK_EVERY;
                 }
                 accepted = accept(self.listener.as_ref()) => match accepted {
                     Ok(stream) => self.admit(stream),
                     Err(error) => {
-                        tracing::warn!(socket = self.provider, %error, "accepting failed; trying again");
+                        tracing::warn!(socket = self.guard.provider, %error, "accepting failed; trying again");
                         clock.sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -166,8 +156,8 @@ impl Keeper {
         }
     }
 
-    async fn look(&mut self, starting: bool) {
-        let (state, listener) = self.name.look(starting, self.running.clock).await;
+    async fn look(&mut self) {
+        let (state, listener) = self.name.look(self.running.clock).await;
         if let Some(listener) = listener {
             self.listener = Some(listener);
         }
@@ -178,41 +168,57 @@ impl Keeper {
         if was != is {
             self.running.ready.bound(is);
         }
-        self.metrics.socket(self.provider, state.figure());
+        self.tell(is).await;
+        self.guard.metrics.socket(self.guard.provider, state.figure());
         let path = self.name.path.display();
         match &state {
-            State::Bound => tracing::info!(socket = self.provider, %path, "listening"),
+            State::Bound => tracing::info!(socket = self.guard.provider, %path, "listening"),
             State::StandBy(why) => {
-                tracing::warn!(socket = self.provider, %path, why, "standing by for this name")
+                tracing::warn!(socket = self.guard.provider, %path, why, "standing by for this name")
             }
-            State::Replaced => tracing::info!(socket = self.provider, %path, "a newer agent has taken over"),
+            State::Replaced => {
+                tracing::info!(socket = self.guard.provider, %path, "a newer agent has taken over")
+            }
             State::Blocked(why) => {
-                tracing::error!(socket = self.provider, %path, why, "cannot have this name")
+                tracing::error!(socket = self.guard.provider, %path, why, "cannot have this name")
             }
         }
         self.state = Some(state);
+    }
+
+    /// Says over `grpc.health.v1` whether this socket serves.
+    async fn tell(&self, serving: bool) {
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in ["", SERVICE_NAME] {
+            self.health.set_service_status(service, status).await;
+        }
     }
 
     fn admit(&self, stream: UnixStream) {
         match peer::admit(&stream) {
             Ok(Ok(())) => {}
             Ok(Err(uid)) => {
-                self.metrics.connection_refused(Refusal::Peer);
+                self.guard.metrics.connection_refused(Refusal::Peer);
                 tracing::warn!(
-                    socket = self.provider,
+                    socket = self.guard.provider,
                     uid,
                     "a peer that is neither root nor us was turned away"
                 );
                 return;
             }
             Err(error) => {
-                self.metrics.connection_refused(Refusal::Peer);
-                tracing::warn!(socket = self.provider, %error, "a peer without credentials was turned away");
+                self.guard.metrics.connection_refused(Refusal::Peer);
+                tracing::warn!(socket = self.guard.provider, %error, "a peer without credentials was turned away");
                 return;
             }
         }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.metrics.connection_refused(Refusal::Limit);
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.guard.metrics.connection_refused(Refusal::Limit);
+            tracing::debug!(
+                socket = self.guard.provider,
+                limit = CONNECTIONS_MAX,
+                "a connection over the limit was closed"
+            );
             return;
         };
         let running = &self.running;
@@ -221,11 +227,11 @@ impl Keeper {
             self.guard.clone(),
             running.clock,
             running.tasks.clone(),
-            running.closing.clone(),
+            running.stopping.clone(),
         );
         running.tasks.spawn(async move {
             served.await;
-            drop(place);
+            drop(permit);
         });
     }
 }

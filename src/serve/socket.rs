@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | nothing, or a socket that refuses | bind | bind |
 //! | our own socket | – | keep |
-//! | another Latchkey | take over by rename | give way: it is newer |
+//! | another Latchkey | take over by rename | give way, if the path was ours: it is newer |
 //! | anyone else that answers, or does not | stand by | stand by |
 //! | not a socket | leave it, stand by | the same |
 //!
@@ -26,6 +26,7 @@ use tokio::net::UnixListener;
 
 use crate::clock::Clock;
 use crate::driver::{Answer, ask};
+use crate::secret::fill_random;
 use crate::telemetry::SocketState;
 
 /// How long a socket that someone holds may take to say who it is.
@@ -71,7 +72,7 @@ impl Name {
     }
 
     /// Looks at the path and does what the table says; a listener where one was made.
-    pub(super) async fn look(&mut self, starting: bool, clock: Clock) -> (State, Option<UnixListener>) {
+    pub(super) async fn look(&mut self, clock: Clock) -> (State, Option<UnixListener>) {
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.take(),
             Err(error) => (State::Blocked(format!("cannot be looked at: {error}")), None),
@@ -81,7 +82,7 @@ impl Name {
             Ok(meta) if self.ours == Some((meta.dev(), meta.ino())) => (State::Bound, None),
             Ok(_) => match ask(&self.path, ASK_TIMEOUT, clock).await {
                 Answer::Refused | Answer::Absent => self.take(),
-                Answer::Latchkey(_) if starting => self.take(),
+                Answer::Latchkey(_) if self.ours.is_none() => self.take(),
                 Answer::Latchkey(_) => (State::Replaced, None),
                 Answer::Other(name) if name.is_empty() => {
                     (State::StandBy("is answered by something that is no provider".to_owned()), None)
@@ -107,24 +108,24 @@ impl Name {
 
 fn listener(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
     let fresh = fresh_name(path)?;
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &SocketAddrUnix::new(&fresh)?)?;
-    listen(&socket, BACKLOG)?;
-    let meta = fs::symlink_metadata(&fresh)?;
-    fs::rename(&fresh, path)?;
+    let placed = listen(&socket, BACKLOG)
+        .map_err(io::Error::from)
+        .and_then(|()| fs::symlink_metadata(&fresh))
+        .and_then(|meta| fs::rename(&fresh, path).map(|()| meta));
+    let meta = placed.inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
     Ok((listener, (meta.dev(), meta.ino())))
 }
 
-/// Beside the path, hidden, and of this process: the driver never looks at it.
+/// Beside the path, hidden, and of this attempt: the driver never looks at it. Not the pid, which is 1 in every container.
 fn fresh_name(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket has no name"))?;
-    Ok(path.with_file_name(format!(".{name}.{}", std::process::id())))
+    let mut attempt = [0u8; 8];
+    fill_random(&mut attempt);
+    Ok(path.with_file_name(format!(".{name}.{:016x}", u64::from_ne_bytes(attempt))))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::{Clock, Instant};
+use crate::clock::Clock;
 
 /// How long the runtime may stand still.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,13 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self { unwell: Duration::from_secs(10), dead: Duration::from_secs(30) }
+    }
+}
+
+impl Patience {
+    /// How often the pulse beats and is felt.
+    fn every(self) -> Duration {
+        (self.unwell / 10).clamp(Duration::from_millis(20), Duration::from_secs(1))
     }
 }
 
@@ -37,22 +44,23 @@ impl Pulse {
     pub fn watch(clock: Clock, patience: Patience, end: impl FnOnce(Duration) + Send + 'static) -> Self {
         let beat = Arc::new(Beat { count: AtomicU64::new(0), unwell: AtomicBool::new(false) });
         let pulse = Self(Arc::clone(&beat));
-        let every = (patience.unwell / 10).min(BEAT);
+        let every = patience.every();
         let watching = move || {
-            let (mut seen, mut since): (u64, Instant) = (0, clock.now());
+            let (mut seen, mut last, mut stalled) = (0u64, clock.now(), Duration::ZERO);
             loop {
                 thread::park_timeout(every);
-                let count = beat.count.load(Ordering::Relaxed);
-                let now = clock.now();
-                if count != seen || count == STOPPED {
-                    (seen, since) = (count, now);
-                }
+                let (count, now) = (beat.count.load(Ordering::Relaxed), clock.now());
                 if count == STOPPED {
                     return;
                 }
-                beat.unwell.store(now - since >= patience.unwell, Ordering::Relaxed);
-                if now - since >= patience.dead {
-                    return end(now - since);
+                // A machine that was suspended, or a frozen group, ran neither of us: only time that this thread
+                // itself was awake for counts.
+                let awake = (now - last).min(every * 2);
+                stalled = if count == seen { stalled + awake } else { Duration::ZERO };
+                (seen, last) = (count, now);
+                beat.unwell.store(stalled >= patience.unwell, Ordering::Relaxed);
+                if stalled >= patience.dead {
+                    return end(stalled);
                 }
             }
         };
@@ -63,10 +71,10 @@ impl Pulse {
     }
 
     /// Beats for ever; one of the agent's tasks.
-    pub async fn beat(&self, clock: Clock) {
+    pub async fn beat(&self, clock: Clock, patience: Patience) {
         loop {
             self.0.count.fetch_add(1, Ordering::Relaxed);
-            clock.sleep(BEAT).await;
+            clock.sleep(patience.every()).await;
         }
     }
 
@@ -81,5 +89,4 @@ impl Pulse {
     }
 }
 
-const BEAT: Duration = Duration::from_secs(1);
 const STOPPED: u64 = u64::MAX;

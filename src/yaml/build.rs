@@ -8,6 +8,10 @@ use saphyr_parser::{Event, ScalarStyle, Span};
 use super::lines::Lines;
 use super::{Error, Limits, Node, Scalar, Style, Value};
 
+/// A scalar weighs one node more for each of these, so that repeating a long one by aliases is not free for whoever
+/// copies it into a plan or an error.
+const BYTES_PER_NODE: usize = 256;
+
 /// A tree in the making.
 pub(super) struct Tree<'a> {
     limits: Limits,
@@ -62,11 +66,12 @@ impl<'a> Tree<'a> {
                 if !text.is_empty() || span.start != span.end {
                     self.indented(span)?;
                 }
-                self.weigh(1, span)?;
+                let weight = 1 + text.len() / BYTES_PER_NODE;
+                self.weigh(weight, span)?;
                 let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix).into());
                 let value = Value::Scalar(Scalar { text: text.into(), style: style.into(), tag });
                 if anchor > 0 {
-                    self.anchored.insert(anchor, Anchored { value: value.clone(), weight: 1, height: 0 });
+                    self.anchored.insert(anchor, Anchored { value: value.clone(), weight, height: 0 });
                 }
                 self.place(Node { at: self.lines.quick(span.start), value }, 0)
             }

@@ -1,10 +1,10 @@
 //! `files`: what to write. Each entry is a path and a piece of a secret.
 
-use super::keys::{self, Found, document, is_name, key, listed, short};
+use super::keys::{self, Found, document, is_name, key, listed};
 use super::secrets::Declared;
 use super::{FILES, SECRETS};
-use crate::error::{Problem, Reason, nearest};
-use crate::model::{Body, Cut, FileMode, FileSpec, PathRule, RelPath};
+use crate::error::{Problem, Reason, nearest, short};
+use crate::model::{Body, Cut, FileMode, FileSpec, PathRule, Plan, RelPath};
 use crate::yaml::Node;
 
 /// Keys of a file.
@@ -61,6 +61,10 @@ pub(super) fn read(
         );
         return Vec::new();
     }
+    if let Some(problem) = Plan::too_many(entries.len(), FILES) {
+        problems.push(problem);
+        return Vec::new();
+    }
     let mut reader = Reader {
         path: &root,
         declared,
@@ -76,6 +80,11 @@ pub(super) fn read(
     reader.unused();
     files
 }
+
+/// Longest name of a field, in bytes: no store of ours gives a longer one.
+const FIELD_BYTES_MAX: usize = 253;
+/// Problems with a suggestion of what was meant.
+const SEARCHES_MAX: usize = 16;
 
 struct Reader<'a> {
     /// The entry's key.
@@ -216,6 +225,13 @@ impl<'a> Reader<'a> {
                 }
             },
         };
+        if let Cut::Field(field) = &cut
+            && field.len() > FIELD_BYTES_MAX
+        {
+            let what = format!("the name of a field has {} bytes, {FIELD_BYTES_MAX} at most", field.len());
+            self.refuse(at, what, "name a field of the secret");
+            return None;
+        }
         Some(Body::Cut { source: source?, cut })
     }
 
@@ -227,7 +243,9 @@ impl<'a> Reader<'a> {
         } else {
             self.unresolved = true;
             let names = declared.iter().map(|secret| secret.name.as_str()).filter(|name| is_name(name));
-            let remedy = match nearest(name, names) {
+            // Only the first few are looked at by anyone, and each search costs a comparison with every secret.
+            let searched = self.problems.len() < SEARCHES_MAX;
+            let remedy = match nearest(name, names.filter(|_| searched)) {
                 Some(near) => format!("did you mean `{}`?", short(near)),
                 None => "declare it in `secrets`".to_owned(),
             };

@@ -1,8 +1,6 @@
 //! What both parameters share: the document that is a mapping, problems with their place, text in errors.
 
-use std::borrow::Cow;
-
-use crate::error::{Problem, Reason, cut};
+use crate::error::{Problem, Reason};
 use crate::yaml::{self, Limits, Node};
 
 /// The problems found so far.
@@ -37,19 +35,13 @@ pub(super) fn listed(names: &[&str]) -> String {
     }
 }
 
-/// A word of the class, short enough for an error that may hold many of them.
-pub(super) fn short(text: &str) -> Cow<'static, str> {
-    let whole = cut(text, 80);
-    Cow::Owned(if whole.len() == text.len() { whole.to_owned() } else { format!("{whole}…") })
-}
-
 /// The text of a key; empty for a null one.
 pub(super) fn key(node: &Node) -> &str {
     node.text().unwrap_or_default()
 }
 
-/// Whether a text is a secret's name: `[a-z][a-z0-9_]*`.
+/// Whether a text is a secret's name: `[a-z][a-z0-9_]*`, 63 bytes at most.
 pub(super) fn is_name(text: &str) -> bool {
     let letters = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    letters && text.starts_with(|c: char| c.is_ascii_lowercase())
+    letters && text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_lowercase())
 }

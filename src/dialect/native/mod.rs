@@ -8,7 +8,7 @@ mod secrets;
 
 use self::keys::Found;
 use crate::dialect::{Dialect, Facts, Param};
-use crate::error::{Problem, Problems, Reason, nearest};
+use crate::error::{Problem, Problems, Reason, nearest, short};
 use crate::model::{Attributes, Catalog, Plan};
 
 /// The dialect of `provider: latchkey`.
@@ -66,6 +66,6 @@ fn unknown(attributes: &Attributes, problems: &mut Found) {
             None => remedy.to_owned(),
         };
         let what = "the provider latchkey has no such parameter";
-        problems.push(Problem::new(Reason::Invalid, what).parameter(keys::short(key)).remedy(remedy));
+        problems.push(Problem::new(Reason::Invalid, what).parameter(short(key).into_owned()).remedy(remedy));
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SECRETS;
-use super::keys::{self, Found, document, is_name, key, listed, short};
-use crate::error::{Problem, Reason, nearest};
+use super::keys::{self, Found, document, is_name, key, listed};
+use crate::error::{Problem, Reason, nearest, short};
 use crate::model::locator::local::{self, EntryPath};
-use crate::model::{Access, Catalog, Entry, Locator, Source, Want};
+use crate::model::{Access, Catalog, Entry, Locator, Plan, Source, Want};
 use crate::yaml::Node;
 
 /// A secret of the class.
@@ -70,6 +70,10 @@ pub(super) fn read(text: Option<&str>, catalog: &Catalog, problems: &mut Found) 
                 .parameter(SECRETS)
                 .remedy("name at least one secret, as in `db: { store: local, path: prod/db }`"),
         );
+        return None;
+    }
+    if let Some(problem) = Plan::too_many(entries.len(), SECRETS) {
+        problems.push(problem);
         return None;
     }
     let declared = entries.iter().map(|(name, secret)| Declared {

@@ -1,18 +1,14 @@
 //! Whether an issuer's keys vouch for the pod's token. Pure: the keys, the token and the time come in. RS256 and ES256
 //! only: an algorithm with a shared secret would take the public key for one.
 
-use std::time::Duration;
-
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
 use crate::clock::Wall;
 use crate::error::{Problem, Reason};
+use crate::model::token::{Kubernetes, LEEWAY, OneOrMany};
 use crate::model::{Audience, Subject};
-
-/// How far the clocks of issuer and node may differ.
-pub(super) const LEEWAY: Duration = Duration::from_secs(60);
 
 /// An issuer's keys.
 pub(super) struct Keys(Vec<Key>);
@@ -76,26 +72,6 @@ struct Claims {
     kubernetes: Option<Kubernetes>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Deserialize)]
-struct Kubernetes {
-    namespace: Option<String>,
-    serviceaccount: Option<Named>,
-    pod: Option<Named>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: Option<String>,
-    uid: Option<String>,
-}
-
 /// Until when the token vouches for the subject, leeway included: always after `now`.
 pub(super) fn verify(
     token: &[u8],
@@ -109,10 +85,7 @@ pub(super) fn verify(
     if claims.iss != issuer {
         return Err(refused("the pod's token is of another issuer", ISSUER));
     }
-    let meant = match &claims.aud {
-        OneOrMany::One(one) => one == audience.as_str(),
-        OneOrMany::Many(many) => many.iter().any(|one| one == audience.as_str()),
-    };
+    let meant = claims.aud.contains(audience.as_str());
     if !meant {
         return Err(refused(
             "the pod's token is for another audience",
@@ -129,11 +102,11 @@ pub(super) fn verify(
     let begin = claims.nbf.map(Wall::from_seconds);
     if now >= end {
         let remedy = "kubelet renews it by itself: see that the node's clock is right";
-        return Err(Problem::new(Reason::Expired, "the pod's token is past its end").remedy(remedy));
+        return Err(Problem::new(Reason::Expired, "the pod's token has expired").remedy(remedy));
     }
     if begin.is_some_and(|begin| now.plus(LEEWAY) < begin) {
         let remedy = "see that the clocks of the API server and the node agree";
-        return Err(Problem::new(Reason::Expired, "the pod's token is not yet valid").remedy(remedy));
+        return Err(Problem::new(Reason::Expired, "the pod's token is not valid yet").remedy(remedy));
     }
     Ok(end)
 }
