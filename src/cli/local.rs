@@ -10,24 +10,26 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::Output;
+use super::{Output, unwritable};
 use crate::app::local::{Content, EntryPath, Keeper, Reader, Readers, Row, VALUE_BYTES_MAX};
+use crate::config;
 use crate::error::{Problem, Problems, Reason};
 
-/// Keep the embedded encrypted store
+/// The arguments of `latchkey local`.
 #[derive(Debug, Args)]
 pub struct LocalArgs {
-    /// What to do.
     #[command(subcommand)]
     command: LocalCommand,
 }
 
-/// What can be done to a store.
 #[derive(Debug, Subcommand)]
-pub(super) enum LocalCommand {
+enum LocalCommand {
     /// Make an identity (the key) and an empty store; never overwrites either
     Init(Files),
     /// Add a version of an entry, or change who may read it
+    ///
+    /// The value is standard input as it comes, its last newline included (see --trim-newline). With nothing on
+    /// standard input, --reader and --no-readers change the readers of an entry and leave its value alone.
     Set(Set),
     /// Show entries, versions and readers, never values
     List(List),
@@ -37,30 +39,26 @@ pub(super) enum LocalCommand {
     RotateKey(RotateKey),
 }
 
-/// Which store.
+// Which store: every command takes these.
 #[derive(Debug, Args)]
-pub(super) struct Files {
+struct Files {
     /// The store's file
-    #[arg(long, env = "LATCHKEY_LOCAL_FILE", value_name = "FILE")]
+    #[arg(long, env = config::LOCAL_FILE, value_name = "FILE")]
     file: PathBuf,
     /// The file with the key that opens it
-    #[arg(long, env = "LATCHKEY_LOCAL_IDENTITY", value_name = "FILE")]
+    #[arg(long, env = config::LOCAL_IDENTITY, value_name = "FILE")]
     identity: PathBuf,
 }
 
-/// Add a version of an entry, or change who may read it.
-///
-/// The value is standard input as it comes, its last newline included (see --trim-newline). With nothing on standard
-/// input, --reader and --no-readers change the readers of an entry and leave its value alone.
 #[derive(Debug, Args)]
-pub(super) struct Set {
+struct Set {
     /// The entry, such as `prod/db`
     #[arg(value_name = "PATH")]
     path: String,
     /// Let a service account read it, beside those that may already; `*` may end the namespace or be the account
     #[arg(long = "reader", value_name = "NAMESPACE/SERVICEACCOUNT")]
     readers: Vec<String>,
-    /// Take the right to read from all who have it, before --reader gives it
+    /// Remove all readers first; --reader then adds
     #[arg(long)]
     no_readers: bool,
     /// Take the value from a file instead; `-` is standard input
@@ -72,47 +70,40 @@ pub(super) struct Set {
     /// Take one newline from the end of what is read, files included
     #[arg(long)]
     trim_newline: bool,
-    /// Which store.
     #[command(flatten)]
     files: Files,
 }
 
-/// Show entries, versions and readers, never values.
 #[derive(Debug, Args)]
-pub(super) struct List {
+struct List {
     /// A table for people, or JSON
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
     output: Output,
-    /// Which store.
     #[command(flatten)]
     files: Files,
 }
 
-/// Remove an entry, or one of its versions.
 #[derive(Debug, Args)]
-pub(super) struct Remove {
+struct Remove {
     /// The entry
     #[arg(value_name = "PATH")]
     path: String,
-    /// Only this version; its number is not given again
+    /// Remove only this version; its number is never reused
     #[arg(long, value_name = "NUMBER")]
     version: Option<u64>,
-    /// Which store.
     #[command(flatten)]
     files: Files,
 }
 
-/// Change the key: first to the old and a new one, then to the new one alone.
 #[derive(Debug, Args)]
 #[group(id = "step", required = true, multiple = false, args = ["new_identity", "finish"])]
-pub(super) struct RotateKey {
+struct RotateKey {
     /// First: make this identity file, and encrypt the store to it too
     #[arg(long, value_name = "FILE")]
     new_identity: Option<PathBuf>,
     /// Then, once every agent has it: drop all keys but that of --identity
     #[arg(long)]
     finish: bool,
-    /// Which store.
     #[command(flatten)]
     files: Files,
 }
@@ -378,8 +369,5 @@ fn names(row: &Row) -> String {
 }
 
 fn say(out: &mut dyn Write, text: fmt::Arguments<'_>) -> Result<(), Problem> {
-    out.write_fmt(text).map_err(|error| {
-        let what = format!("the output cannot be written ({})", error.kind());
-        Problem::new(Reason::Setup, what).remedy("see where it goes")
-    })
+    out.write_fmt(text).map_err(|error| unwritable(&error))
 }

@@ -45,7 +45,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Mount one SecretProviderClass as the driver would, without a cluster; a dry run unless --out is given
     Mount(mount::MountArgs),
-    /// Keep the embedded encrypted store
+    /// Manage the embedded encrypted store
     #[cfg(feature = "local")]
     Local(local::LocalArgs),
 }
@@ -110,6 +110,8 @@ fn runtime() -> Result<Runtime, Failure> {
     })
 }
 
-fn unwritable(error: &io::Error) -> Failure {
-    Failure::Work(Problem::new(Reason::Setup, format!("cannot write: {}", error.kind())).into())
+/// What was to be printed cannot be.
+fn unwritable(error: &io::Error) -> Problem {
+    Problem::new(Reason::Setup, format!("the output cannot be written ({})", error.kind()))
+        .remedy("free space there, or write elsewhere")
 }

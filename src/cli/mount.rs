@@ -34,7 +34,7 @@ pub(super) struct MountArgs {
     /// The pod's name
     #[arg(long, default_value = "latchkey-mount", value_name = "NAME")]
     pod: String,
-    /// A token of the pod's, by audience; may be given several times
+    /// A token of the pod, read from FILE; repeat for several audiences
     #[arg(long = "token", value_name = "AUDIENCE=FILE")]
     tokens: Vec<String>,
     /// Write the files into this folder as the driver would; without it nothing is written
@@ -64,8 +64,16 @@ struct Report<'a> {
     namespace: &'a str,
     #[serde(rename = "serviceAccount")]
     account: &'a str,
-    written: Option<&'a str>,
+    /// What `--out` did; `null` without it.
+    outcome: Option<Outcome>,
     files: &'a [Row],
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Written,
+    Unchanged,
 }
 
 pub(super) fn run(args: &MountArgs, around: Around, out: &mut dyn Write) -> Result<(), Failure> {
@@ -81,18 +89,15 @@ pub(super) fn run(args: &MountArgs, around: Around, out: &mut dyn Write) -> Resu
     let delivery = runtime()?.block_on(app::mount(&config, around, trail, &class.provider, envelope));
     let delivery = delivery.map_err(Failure::Work)?;
     let rows = rows(&delivery);
-    let written = match &args.out {
-        Some(folder) => Some(write(folder, &delivery, clock)?),
-        None => None,
-    };
+    let outcome = args.out.as_deref().map(|folder| write(folder, &delivery, clock)).transpose()?;
     let report = Report {
         class: &class.name,
         namespace: &namespace,
         account: &args.service_account,
-        written: written.as_deref(),
+        outcome,
         files: &rows,
     };
-    print(args, &report, out).map_err(|error| unwritable(&error))
+    print(args, &report, out).map_err(|error| Failure::Work(unwritable(&error).into()))
 }
 
 fn class(args: &MountArgs) -> Result<Class, Problems> {
@@ -182,7 +187,7 @@ fn rows(delivery: &Delivery) -> Vec<Row> {
     rows.collect()
 }
 
-fn write(folder: &Path, delivery: &Delivery, clock: Clock) -> Result<String, Failure> {
+fn write(folder: &Path, delivery: &Delivery, clock: Clock) -> Result<Outcome, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| {
         let problem = Problem::new(Reason::Setup, format!("the folder cannot be made: {}", error.kind()));
         Failure::Work(problem.parameter("--out").hop(folder.display().to_string()).into())
@@ -196,8 +201,8 @@ fn write(folder: &Path, delivery: &Delivery, clock: Clock) -> Result<String, Fai
         .map(|(file, contents)| NewFile { path: file.path.as_str(), mode: file.mode.bits().into(), contents })
         .collect();
     match driver::write(folder, &files, clock.wall()) {
-        Ok(Written::Replaced) => Ok("written".to_owned()),
-        Ok(Written::Unchanged) => Ok("unchanged".to_owned()),
+        Ok(Written::Replaced) => Ok(Outcome::Written),
+        Ok(Written::Unchanged) => Ok(Outcome::Unchanged),
         Err(problem) => Err(Failure::Work(problem.parameter("--out").into())),
     }
 }
@@ -216,8 +221,9 @@ fn print(args: &MountArgs, report: &Report<'_>, out: &mut dyn Write) -> std::io:
             row.path, row.mode, row.bytes, row.version, row.from
         )?;
     }
-    match (report.written, &args.out) {
-        (Some(word), Some(folder)) => writeln!(out, "{word}: {}", folder.display()),
+    match (report.outcome, &args.out) {
+        (Some(Outcome::Written), Some(folder)) => writeln!(out, "written: {}", folder.display()),
+        (Some(Outcome::Unchanged), Some(folder)) => writeln!(out, "unchanged: {}", folder.display()),
         _ => writeln!(out, "nothing written: a dry run without --out"),
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::CommandFactory as _;
 
 use super::Cli;
+use crate::config::{LOCAL_FILE, LOCAL_IDENTITY};
 
 /// `docs/CONFIGURATION.md`, whole.
 pub fn reference() -> String {
@@ -19,14 +20,16 @@ pub fn reference() -> String {
     }
     page.push_str(KEYS_HEAD);
     page.push_str(&crate::config::reference());
-    page.push_str(TAIL);
+    let _ = writeln!(
+        page,
+        "\nWithout a file, the variables `{LOCAL_FILE}` and `{LOCAL_IDENTITY}` together configure the store `local`."
+    );
     page
 }
 
 fn flags(page: &mut String, command: &clap::Command, title: &str) {
-    let shown = |arg: &&clap::Arg| !matches!(arg.get_id().as_str(), "help" | "version");
     let mut rows = String::new();
-    for arg in command.get_arguments().filter(shown) {
+    for arg in command.get_arguments() {
         let name = match (arg.get_long(), arg.get_value_names()) {
             (Some(long), _) => format!("--{long}"),
             (None, Some([name, ..])) => name.to_string(),
@@ -56,6 +59,3 @@ with the file is told at once. Exit codes: 0 done, 1 failed, 2 usage or configur
 
 const KEYS_HEAD: &str = "\n## The file\n\n`*` stands for a name of your choice, `[]` for the entries of a list. \
 Durations are whole numbers with `ms`, `s`, `m` or `h`.\n\n";
-
-const TAIL: &str = "\nWithout a file, the variables `LATCHKEY_LOCAL_FILE` and `LATCHKEY_LOCAL_IDENTITY` together \
-configure the store `local`.\n";

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use super::{Failure, runtime};
 use crate::app::{self, Around, Settings};
 use crate::clock::Clock;
 use crate::config;
-use crate::error::Reason;
+use crate::error::{Problems, Reason};
 use crate::telemetry::log::{Format, Level};
 use crate::telemetry::{self, Metrics};
-use clap::{Args, ValueEnum};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -22,61 +24,35 @@ pub(super) struct ServeArgs {
         default_value = "/var/run/secrets-store-csi-providers",
         value_name = "DIR"
     )]
-    pub(super) socket_dir: PathBuf,
-    /// Which dialects are served, a socket each; all that are built in where absent
+    socket_dir: PathBuf,
+    /// Providers to serve, one socket each; all that are built in by default
     #[arg(long, env = "LATCHKEY_PROVIDERS", value_delimiter = ',', value_name = "NAME,…")]
-    pub(super) providers: Vec<String>,
+    providers: Vec<String>,
     /// The configuration file
     #[arg(long, env = "LATCHKEY_CONFIG", value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-    /// Where /livez, /readyz and /metrics are served
+    config: Option<PathBuf>,
+    /// Address that serves /livez, /readyz and /metrics
     #[arg(long, env = "LATCHKEY_ADMIN_ADDR", default_value = "127.0.0.1:8090", value_name = "ADDR")]
-    pub(super) admin_addr: SocketAddr,
+    admin_addr: SocketAddr,
     /// The form of log lines
-    #[arg(long, env = "LATCHKEY_LOG_FORMAT", default_value = "json", value_name = "FORMAT")]
-    pub(super) log_format: LogFormat,
-    /// How much is logged of our own; what libraries say is never more than `info`
-    #[arg(long, env = "LATCHKEY_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
-    pub(super) log_level: LogLevel,
-    /// Whether there is a figure for every volume's last success
+    #[arg(long, env = "LATCHKEY_LOG_FORMAT", default_value = Format::Json.label(), value_parser = format(), value_name = "FORMAT")]
+    log_format: Format,
+    /// Level of Latchkey's own log lines; libraries never log below `info`
+    #[arg(long, env = "LATCHKEY_LOG_LEVEL", default_value = Level::Info.label(), value_parser = level(), value_name = "LEVEL")]
+    log_level: Level,
+    /// Expose the time of each volume's last success as a metric
     #[arg(long, env = "LATCHKEY_METRICS_PER_VOLUME", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub(super) metrics_per_volume: bool,
+    metrics_per_volume: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum LogFormat {
-    Json,
-    Text,
+fn format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::label))
+        .try_map(|word| word.parse().map_err(Problems::from))
 }
 
-impl From<LogFormat> for Format {
-    fn from(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Json => Self::Json,
-            LogFormat::Text => Self::Text,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl From<LogLevel> for Level {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Error => Self::Error,
-            LogLevel::Warn => Self::Warn,
-            LogLevel::Info => Self::Info,
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Trace => Self::Trace,
-        }
-    }
+fn level() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(Level::ALL.map(Level::label))
+        .try_map(|word| word.parse().map_err(Problems::from))
 }
 
 /// How long log lines may take to leave at the end.
@@ -87,13 +63,9 @@ pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Fai
     let runtime = runtime()?;
     let clock = Clock::system();
     let metrics = Metrics::new(app::VERSION, args.metrics_per_volume, clock);
-    let log = telemetry::Config {
-        format: args.log_format.into(),
-        level: args.log_level.into(),
-        per_volume: args.metrics_per_volume,
-    };
+    let log = telemetry::Config { format: args.log_format, level: args.log_level };
     let logging = telemetry::log::init(&log, Box::new(std::io::stderr()), &metrics)
-        .map_err(|p| Failure::Usage(p.into()))?;
+        .map_err(|problem| Failure::Usage(problem.into()))?;
     telemetry::install_panic_hook(&metrics);
     let settings = Settings {
         socket_dir: args.socket_dir.clone(),

@@ -19,13 +19,11 @@ pub struct Config {
     pub format: Format,
     /// The lowest level of our own log lines. Those of other crates are capped at `info`, whatever stands here.
     pub level: Level,
-    /// Whether each volume has a metric of its own.
-    pub per_volume: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { format: Format::Json, level: Level::Info, per_volume: true }
+        Self { format: Format::Json, level: Level::Info }
     }
 }
 

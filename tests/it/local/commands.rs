@@ -1,5 +1,6 @@
 //! `latchkey local`, from its arguments to what it prints.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Args as _, FromArgMatches as _};
@@ -29,6 +30,16 @@ fn parsed(line: &str) -> Result<LocalArgs, clap::Error> {
 
 fn file(bench: &Bench, name: &str, bytes: &[u8]) {
     std::fs::write(bench.folder.path().join(name), bytes).unwrap();
+}
+
+#[test]
+fn each_command_tells_in_its_help_what_it_alone_does() {
+    let mut command = LocalArgs::augment_args(clap::Command::new("local"));
+    let about = |command: &clap::Command| command.get_about().map(ToString::to_string).unwrap_or_default();
+    let told: BTreeSet<String> = command.get_subcommands().map(about).collect();
+    assert_eq!((told.len(), told.contains("")), (5, false), "{told:?}");
+    let help = command.find_subcommand_mut("set").unwrap().render_long_help().to_string();
+    assert!(help.contains("The value is standard input as it comes"), "{help}");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ fn metrics() -> Metrics {
 /// What is written when `body` logs.
 fn logged(format: Format, level: Level, body: impl FnOnce(&Guard)) -> String {
     let page = Page::default();
-    let config = Config { format, level, per_volume: false };
+    let config = Config { format, level };
     let (subscriber, guard) = log::build(&config, Box::new(page.clone()), &metrics()).unwrap();
     tracing::subscriber::with_default(subscriber, || body(&guard));
     assert!(guard.flush(Duration::from_secs(10)));
