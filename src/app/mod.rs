@@ -28,7 +28,7 @@ use crate::error::{Problem, Problems, Reason, nearest};
 use crate::model::{self, Catalog, Entry, Envelope, StoreName, VersionKey};
 use crate::secret::DigestKey;
 use crate::serve::watchdog::Pulse;
-use crate::serve::{Server, admin};
+use crate::serve::{FOLDER_BYTES_MAX, Server, admin};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
@@ -302,13 +302,19 @@ fn chosen(names: &[String]) -> Result<Vec<Arc<dyn Dialect>>, Problems> {
 }
 
 fn folder(path: PathBuf) -> Result<PathBuf, Problem> {
-    if path.is_dir() {
-        return Ok(path);
+    let wrong = |what: &str, remedy: String| {
+        let problem = Problem::new(Reason::Setup, what).parameter("--socket-dir");
+        problem.hop(path.display().to_string()).remedy(remedy)
+    };
+    if !path.is_dir() {
+        let remedy = "mount the driver's provider folder there, or make it".to_owned();
+        return Err(wrong("is not a folder", remedy));
     }
-    Err(Problem::new(Reason::Setup, "is not a folder")
-        .parameter("--socket-dir")
-        .hop(path.display().to_string())
-        .remedy("mount the driver's provider folder there, or make it"))
+    if path.as_os_str().len() > FOLDER_BYTES_MAX {
+        let remedy = format!("name a folder of {FOLDER_BYTES_MAX} bytes at most");
+        return Err(wrong("is too long for the path of a socket", remedy));
+    }
+    Ok(path)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {

@@ -204,7 +204,7 @@ fn bug() -> Problem {
 
 fn busy() -> Problem {
     Problem::new(Reason::Busy, "the agent has as many mounts at work as it takes")
-        .remedy("kubelet tries again; raise `limits.mounts` if it lasts")
+        .remedy("kubelet tries again; raise `limits.mountsInFlight` if it lasts")
 }
 
 fn stopping() -> Problem {

@@ -14,6 +14,7 @@ mod layers;
 mod native;
 mod reference;
 mod render;
+mod several;
 mod support;
 mod tidy;
 mod yaml;

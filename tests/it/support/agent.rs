@@ -7,6 +7,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,7 +20,7 @@ use zeroize::Zeroizing;
 
 /// An agent's folder and process. Both go when it is dropped.
 pub struct Agent {
-    pub folder: tempfile::TempDir,
+    pub folder: Arc<tempfile::TempDir>,
     pub child: Option<Child>,
     pub admin: SocketAddr,
     binary: PathBuf,
@@ -42,8 +44,8 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("sockets")).expect("a folder");
         Keeper::init(&folder.path().join("store.age"), &folder.path().join("key.txt")).expect("a store");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
-        let agent = Self { folder, child: None, admin: free, binary, extra: Vec::new() };
+        let agent =
+            Self { folder: Arc::new(folder), child: None, admin: free_address(), binary, extra: Vec::new() };
         agent.set("web/token", "web/*", &[("", "s3cr3t-token")]);
         agent.set("web/db", "web/*", &[("username", "web"), ("password", "s3cr3t-password")]);
         agent.set("web/one", "web/one", &[("", "for one only")]);
@@ -56,6 +58,18 @@ impl Agent {
         let mut agent = Self::prepare(binary);
         agent.run();
         agent
+    }
+
+    /// Another agent over the same folder: store, configuration, sockets, log and audit file are shared, the admin
+    /// address is its own. Not started.
+    pub fn beside(&self) -> Self {
+        Self {
+            folder: Arc::clone(&self.folder),
+            child: None,
+            admin: free_address(),
+            binary: self.binary.clone(),
+            extra: self.extra.clone(),
+        }
     }
 
     /// Writes the configuration: the store, the audit file, and what the test adds.
@@ -182,6 +196,19 @@ impl Agent {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
+    /// The state of its socket as the metric has it; `None` while nobody answers.
+    pub fn state(&self) -> Option<String> {
+        let (_, text) = self.get("/metrics")?;
+        let start = "latchkey_socket{name=\"latchkey\",state=\"";
+        let line = text.lines().find(|line| line.starts_with(start) && line.ends_with(" 1"))?;
+        line[start.len()..].split('"').next().map(str::to_owned)
+    }
+
+    /// Waits until its socket is in this state.
+    pub fn wait_state(&self, state: &str) {
+        self.wait_until(state, |agent| agent.state().as_deref() == Some(state));
+    }
+
     pub fn client(&self) -> Client {
         Client::new(self.socket(), Clock::system())
     }
@@ -191,6 +218,18 @@ impl Agent {
         let mut client = self.client().limit(Limit::None);
         client.mount(ask(account, &[("secrets", secrets)]), Some(Duration::from_secs(120))).await
     }
+}
+
+/// An address that nobody has: of the loopback network, with an address of this call's own, so that neither another
+/// agent nor anyone's outgoing connection gets its port before it is taken.
+fn free_address() -> SocketAddr {
+    static CALLS: AtomicU16 = AtomicU16::new(1);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let net = u8::try_from(std::process::id() % 250).expect("fits") + 1;
+    TcpListener::bind(SocketAddr::from(([127, net, call[0], call[1]], 0)))
+        .expect("a port")
+        .local_addr()
+        .expect("its number")
 }
 
 impl Drop for Agent {
