@@ -59,7 +59,7 @@ pub struct Settings {
     /// Takes audit lines where the configuration names no file.
     pub stdout: Stream,
     /// Ends the process, from outside the runtime, when that stands still.
-    pub end: fn(),
+    pub end: Box<dyn FnOnce() + Send>,
 }
 
 /// Every dialect that is built in.

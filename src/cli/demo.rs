@@ -96,7 +96,7 @@ fn stage(folder: &Path, keep: bool, out: &mut dyn Write) -> Result<(), Failure> 
         admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         around: app::as_is,
         stdout: Box::new(io::sink()),
-        end: || {},
+        end: Box::new(|| {}),
     };
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();

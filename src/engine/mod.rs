@@ -173,8 +173,12 @@ impl Engine {
         Ok(Delivery { rendered, plan: Arc::clone(&planned.plan) })
     }
 
-    /// Writes the counts of unchanged deliveries that are due; called every few minutes.
+    /// Writes the counts of unchanged deliveries that are due, where those have no lines of their own; called every few
+    /// minutes.
     pub async fn summarise(&self) {
+        if self.parts.audit_all_polls {
+            return;
+        }
         for (holder, count) in self.delivered.due(self.parts.clock.now()) {
             let _ = self.summary(&holder, count).await;
         }
@@ -187,6 +191,9 @@ impl Engine {
             self.closing.cancel();
             let last = self.parts.clock.now() + Duration::from_secs(1);
             self.parts.clock.until(last, self.tasks.wait()).await;
+        }
+        if self.parts.audit_all_polls {
+            return;
         }
         for (holder, count) in self.delivered.all() {
             let _ = self.summary(&holder, count).await;

@@ -28,6 +28,7 @@ impl Default for Patience {
 pub struct Pulse(Arc<Beat>);
 
 struct Beat {
+    every: Duration,
     count: AtomicU64,
     unwell: AtomicBool,
 }
@@ -35,9 +36,9 @@ struct Beat {
 impl Pulse {
     /// Starts the thread. `end` ends the process and is told how long the runtime stood still.
     pub fn watch(clock: Clock, patience: Patience, end: impl FnOnce(Duration) + Send + 'static) -> Self {
-        let beat = Arc::new(Beat { count: AtomicU64::new(0), unwell: AtomicBool::new(false) });
-        let pulse = Self(Arc::clone(&beat));
         let every = (patience.unwell / 10).min(BEAT);
+        let beat = Arc::new(Beat { every, count: AtomicU64::new(0), unwell: AtomicBool::new(false) });
+        let pulse = Self(Arc::clone(&beat));
         let watching = move || {
             let (mut seen, mut since): (u64, Instant) = (0, clock.now());
             loop {
@@ -66,7 +67,7 @@ impl Pulse {
     pub async fn beat(&self, clock: Clock) {
         loop {
             self.0.count.fetch_add(1, Ordering::Relaxed);
-            clock.sleep(BEAT).await;
+            clock.sleep(self.0.every).await;
         }
     }
 
@@ -81,5 +82,6 @@ impl Pulse {
     }
 }
 
+/// Between two beats, at most: far less than the runtime may stand still.
 const BEAT: Duration = Duration::from_secs(1);
 const STOPPED: u64 = u64::MAX;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use latchkey::proto::{MountRequest, MountResponse};
 use tokio::task::JoinSet;
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::support::agent::{Agent, ask, faulty, shipped};
 use crate::support::channel::{channel, contents, mount, mount_like_the_driver};
@@ -140,11 +141,7 @@ async fn two_hundred_and_fifty_six_mounts_are_at_work_on_one_connection() {
     let line = channel(&agent.socket());
     let mut calls = JoinSet::new();
     for pod in 0..256 {
-        let line = line.clone();
-        calls.spawn(async move {
-            let secrets = "slow: { store: local, path: fault/slow-8000 }\n";
-            mount(&line, ask_for(&format!("pod-{pod}"), secrets)).await
-        });
+        calls.spawn(once_there_is_room(line.clone(), pod, "slow: { store: local, path: fault/slow-8000 }\n"));
     }
     let busy = until_busy(&agent).await;
     assert_eq!(busy.code(), Code::Internal);
@@ -162,22 +159,32 @@ async fn the_mount_beyond_the_limit_is_told_to_try_again() {
     let line = channel(&agent.socket());
     let mut calls = JoinSet::new();
     for pod in 0..4 {
-        let line = line.clone();
-        calls.spawn(async move {
-            let secrets = "slow: { store: local, path: fault/slow-4000 }\n";
-            mount(&line, ask_for(&format!("pod-{pod}"), secrets)).await
-        });
+        calls.spawn(once_there_is_room(line.clone(), pod, "slow: { store: local, path: fault/slow-4000 }\n"));
     }
     let busy = until_busy(&agent).await;
     assert_eq!(busy.code(), Code::Internal);
     assert!(busy.message().contains("as many mounts at work as it takes"), "{}", busy.message());
     assert!(busy.message().contains("`limits.mountsInFlight`"), "{}", busy.message());
     let failed = "latchkey_mounts_total{provider=\"latchkey\",outcome=\"failed\",reason=\"busy\"}";
-    assert_eq!(agent.figure(failed), 1.0);
+    assert!(agent.figure(failed) >= 1.0);
     for answer in calls.join_all().await {
         answer.unwrap();
     }
     agent.mount("app", TOKEN).await.unwrap();
+}
+
+/// Asks until it is not refused for want of a place.
+async fn once_there_is_room(
+    line: Channel,
+    pod: usize,
+    secrets: &'static str,
+) -> Result<MountResponse, tonic::Status> {
+    loop {
+        match mount(&line, ask_for(&format!("pod-{pod}"), secrets)).await {
+            Err(status) if status.message().contains("as many mounts at work") => {}
+            answer => return answer,
+        }
+    }
 }
 
 /// Asks over a connection of its own until a mount is refused; the places are all taken then.

@@ -142,7 +142,7 @@ impl Agent {
     pub fn wait_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !condition(self) {
-            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}\n{}", self.log());
+            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}\n{}", self.log_end());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -158,19 +158,28 @@ impl Agent {
 
     /// Waits for the end; its exit code, `None` after a signal.
     pub fn ended(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
         let start = Instant::now();
         loop {
-            if let Some(status) = child.try_wait().expect("it can be waited for") {
+            if let Some(status) =
+                self.child.as_mut().expect("it runs").try_wait().expect("it can be waited for")
+            {
+                self.child = None;
                 return status.code();
             }
-            assert!(start.elapsed() < Duration::from_secs(60), "it does not end\n{}", self.log());
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not end\n{}", self.log_end());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log.jsonl")).unwrap_or_default()
+    }
+
+    /// Its last lines, for the text of a test that fails.
+    fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     pub fn audit(&self) -> Vec<serde_json::Value> {
@@ -243,11 +252,13 @@ impl Drop for Agent {
 
 /// The pod `web/ACCOUNT-1`.
 pub fn pod(account: &str) -> Pod {
+    let number =
+        account.bytes().fold(7u64, |number, byte| number.wrapping_mul(131).wrapping_add(byte.into()));
     Pod {
         namespace: "web".to_owned(),
         service_account: account.to_owned(),
         name: format!("{account}-1"),
-        uid: format!("00000000-0000-4000-8000-{:0>12}", account.bytes().map(u64::from).sum::<u64>()),
+        uid: format!("00000000-0000-4000-8000-{:012}", number % 1_000_000_000_000),
         volume: "secrets".to_owned(),
         ..Pod::default()
     }
