@@ -1,5 +1,6 @@
 //! Faults of the process and its surroundings: killed, stopped, replaced, starved, blocked, unread.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use latchkey::clock::Clock;
 use rustix::process::Signal;
+use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::load::{Load, TOKEN, ask_for, is_token};
@@ -18,19 +20,46 @@ use crate::support::driver_like::{DriverLike, Outcome, Release};
 use crate::support::faulty::CANARY;
 use crate::support::process::{after, descriptors, threads};
 
+/// Waits until one more connection is open than there were, and what was asked over it is at work.
+async fn at_work(agent: &Agent) {
+    let least = Cell::new(usize::MAX);
+    agent.wait_until("a connection is accepted", |agent| {
+        let now = descriptors(agent);
+        // A probe's connection may still be closing.
+        least.set(least.get().min(now));
+        now > least.get()
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+}
+
+/// A mount of a slow object, begun once the agent's descriptors are at rest.
+async fn slow_mount<T: Send + 'static>(
+    agent: &Agent,
+    mount: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let mut before = 0;
+    while before != descriptors(agent) {
+        before = descriptors(agent);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let mount = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        mount.await
+    });
+    at_work(agent).await;
+    assert!(!mount.is_finished(), "the mount is over already");
+    mount
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f_35_a_mount_that_a_kill_cut_off_is_answered_by_the_next_process() {
     let mut agent = Agent::start(faulty());
-    let before = descriptors(&agent);
-    let secrets = "slow: { store: local, path: fault/slow-2000 }\n";
+    let secrets = "slow: { store: local, path: fault/slow-3000 }\n";
     let mut driver =
         DriverLike::new(&agent.socket(), Clock::system(), Release::V16 { poll: None }, move |_| {
             ask("app", &[("secrets", secrets)])
         });
-    let publish = tokio::spawn(async move { (driver.publish().await, driver.sees()) });
-    agent.wait_until("the driver is connected", |agent| descriptors(agent) > before);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!publish.is_finished(), "the mount was not cut off");
+    let publish = slow_mount(&agent, async move { (driver.publish().await, driver.sees()) }).await;
     agent.signal(Signal::KILL);
     assert_eq!(agent.ended(), None);
     agent.run();
@@ -95,6 +124,18 @@ async fn f_41_no_mount_fails_while_agents_replace_each_other() {
     assert!(done >= 1_000);
     assert_eq!(failed, Vec::<String>::new());
     assert_eq!(old.state().as_deref(), Some("bound"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_at_work_is_answered_before_the_process_ends() {
+    let mut agent = Agent::start(faulty());
+    let line = channel(&agent.socket());
+    let secrets = "slow: { store: local, path: fault/slow-3000 }\n";
+    let slow = slow_mount(&agent, async move { mount(&line, ask_for("app", secrets)).await }).await;
+    agent.signal(Signal::TERM);
+    let answer = slow.await.unwrap().unwrap();
+    assert_eq!(&contents(&answer)["slow"][..], b"at last");
+    assert_eq!(agent.ended(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,15 +217,18 @@ async fn f_49_a_hundred_panics_harm_none_of_a_hundred_good_mounts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f_51_a_runtime_that_stands_still_is_noticed_and_the_process_ended() {
     let mut agent = Agent::prepare(faulty());
-    agent.configure("limits: { livezAfter: 1s, exitAfter: 3s }\n");
+    agent.configure("limits: { livezAfter: 500ms, exitAfter: 3s }\n");
     agent.run();
     // Until the store's files are old enough, every mount waits for another thread to look at them, and one blocked
     // mount keeps the others from coming as far.
-    let start = Instant::now();
+    let (start, mut asked, mut unwell) = (Instant::now(), 0, 0);
     while start.elapsed() < Duration::from_millis(4_500) {
-        assert_eq!(agent.get("/livez").unwrap().0, 200, "it is well");
+        asked += 1;
+        unwell += u32::from(agent.get("/livez").unwrap().0 != 200);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // A machine under load may stand still for a moment; a pulse that is too slow fails about half of the probes.
+    assert!(unwell * 4 < asked, "{unwell} of {asked} probes of an idle agent fail");
     agent.mount("app", TOKEN).await.unwrap();
     let line = channel(&agent.socket());
     for number in 0..8 {

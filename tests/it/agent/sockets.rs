@@ -2,6 +2,7 @@
 //! other providers pass it on.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -141,23 +142,20 @@ fn something_that_closes_every_connection_keeps_its_name() {
     let mut agent = Agent::prepare(shipped());
     let path = agent.socket();
     let listener = UnixListener::bind(&path).unwrap();
-    std::thread::scope(|scope| {
-        let stop = listener.try_clone().unwrap();
-        scope.spawn(move || {
-            while let Ok((mut stream, _)) = stop.accept() {
-                let mut word = [0; 4];
-                let quit = std::io::Read::read(&mut stream, &mut word).is_ok() && &word == b"quit";
-                if quit {
-                    return;
-                }
+    let closing = std::thread::spawn(move || {
+        // Until it is told to quit; for ever, where the test fails before.
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut word = [0; 4];
+            if stream.read_exact(&mut word).is_ok() && &word == b"quit" {
+                return;
             }
-        });
-        agent.spawn();
-        agent.wait_state("standby");
-        assert!(agent.log().contains("is answered by something that is no provider"), "{}", agent.log());
-        std::io::Write::write_all(&mut UnixStream::connect(&path).unwrap(), b"quit").unwrap();
+        }
     });
-    drop(listener);
+    agent.spawn();
+    agent.wait_state("standby");
+    assert!(agent.log().contains("is answered by something that is no provider"), "{}", agent.log());
+    UnixStream::connect(&path).unwrap().write_all(b"quit").unwrap();
+    closing.join().unwrap();
     agent.wait_state("bound");
 }
 
@@ -264,7 +262,7 @@ fn g_23_a_peer_that_is_neither_root_nor_us_is_turned_away() {
         let mut stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(9))).unwrap();
         let mut byte = [0];
-        let end = std::io::Read::read(&mut stream, &mut byte);
+        let end = stream.read(&mut byte);
         assert!(matches!(end, Ok(0)), "the connection is not closed at once: {end:?}");
         return;
     }
