@@ -19,28 +19,28 @@ use latchkey::proto::MountRequest;
 use zeroize::Zeroizing;
 
 /// An agent's folder and process. Both go when it is dropped.
-pub struct Agent {
-    pub folder: Arc<tempfile::TempDir>,
-    pub child: Option<Child>,
-    pub admin: SocketAddr,
+pub(crate) struct Agent {
+    pub(crate) folder: Arc<tempfile::TempDir>,
+    pub(crate) child: Option<Child>,
+    pub(crate) admin: SocketAddr,
     binary: PathBuf,
     extra: Vec<String>,
 }
 
 /// The program that is shipped.
-pub fn shipped() -> PathBuf {
+pub(crate) fn shipped() -> PathBuf {
     env!("CARGO_BIN_EXE_latchkey").into()
 }
 
 /// The same with faults around its stores.
-pub fn faulty() -> PathBuf {
+pub(crate) fn faulty() -> PathBuf {
     let tests = std::env::current_exe().expect("the test's own path");
     tests.parent().and_then(Path::parent).expect("the profile's folder").join("examples/faulty-agent")
 }
 
 impl Agent {
     /// Prepares a folder: a store whose entries `web/*` may be read by every account of namespace `web`.
-    pub fn prepare(binary: PathBuf) -> Self {
+    pub(crate) fn prepare(binary: PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("sockets")).expect("a folder");
         Keeper::init(&folder.path().join("store.age"), &folder.path().join("key.txt")).expect("a store");
@@ -54,7 +54,7 @@ impl Agent {
     }
 
     /// An agent that answers.
-    pub fn start(binary: PathBuf) -> Self {
+    pub(crate) fn start(binary: PathBuf) -> Self {
         let mut agent = Self::prepare(binary);
         agent.run();
         agent
@@ -62,7 +62,7 @@ impl Agent {
 
     /// Another agent over the same folder: store, configuration, sockets, log and audit file are shared, the admin
     /// address is its own. Not started.
-    pub fn beside(&self) -> Self {
+    pub(crate) fn beside(&self) -> Self {
         Self {
             folder: Arc::clone(&self.folder),
             child: None,
@@ -73,7 +73,7 @@ impl Agent {
     }
 
     /// Writes the configuration: the store, the audit file, and what the test adds.
-    pub fn configure(&self, more: &str) {
+    pub(crate) fn configure(&self, more: &str) {
         let text = format!(
             "stores:\n  local: {{ file: {}, identity: {} }}\naudit:\n  sink: {}\n{more}",
             self.path("store.age").display(),
@@ -83,17 +83,17 @@ impl Agent {
         fs::write(self.path("latchkey.yaml"), text).expect("a configuration");
     }
 
-    pub fn flags(mut self, flags: &[&str]) -> Self {
+    pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
         self.extra = flags.iter().map(ToString::to_string).collect();
         self
     }
 
-    pub fn keeper(&self) -> Keeper {
+    pub(crate) fn keeper(&self) -> Keeper {
         Keeper::open(&self.path("store.age"), &self.path("key.txt")).expect("the store opens")
     }
 
     /// Sets an entry; fields named "" are a single value.
-    pub fn set(&self, path: &str, reader: &str, fields: &[(&str, &str)]) {
+    pub(crate) fn set(&self, path: &str, reader: &str, fields: &[(&str, &str)]) {
         let bytes = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
         let content = match fields {
             [("", value)] => Content::Value(bytes(value)),
@@ -107,15 +107,15 @@ impl Agent {
             .expect("it is set");
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path("sockets/latchkey.sock")
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--log-level", "trace"]).args(&self.extra);
         command.arg("--socket-dir").arg(self.path("sockets")).arg("--config").arg(self.path("latchkey.yaml"));
@@ -124,7 +124,7 @@ impl Agent {
     }
 
     /// Starts without waiting for it.
-    pub fn spawn(&mut self) {
+    pub(crate) fn spawn(&mut self) {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.path("log.jsonl")).expect("a log");
         let child = self.command().stdout(Stdio::null()).stderr(log).spawn().expect("the agent starts");
@@ -132,14 +132,14 @@ impl Agent {
     }
 
     /// Starts it and waits until it is ready.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         self.spawn();
         self.wait_until("the agent is ready", |agent| {
             agent.get("/readyz").is_some_and(|(code, _)| code == 200)
         });
     }
 
-    pub fn wait_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !condition(self) {
             assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}\n{}", self.log_end());
@@ -147,17 +147,17 @@ impl Agent {
         }
     }
 
-    pub fn pid(&self) -> rustix::process::Pid {
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
         let id = self.child.as_ref().expect("it runs").id();
         rustix::process::Pid::from_raw(id.try_into().expect("a pid")).expect("a pid")
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(self.pid(), signal).expect("it can be signalled");
     }
 
     /// Waits for the end; its exit code, `None` after a signal.
-    pub fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let start = Instant::now();
         loop {
             if let Some(status) =
@@ -171,7 +171,7 @@ impl Agent {
         }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log.jsonl")).unwrap_or_default()
     }
 
@@ -182,13 +182,13 @@ impl Agent {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    pub fn audit(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).expect("an audit line is JSON")).collect()
     }
 
     /// A GET on the admin address: status and body.
-    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(1)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").ok()?;
@@ -199,14 +199,14 @@ impl Agent {
     }
 
     /// The value of one series, by the beginning of its line; 0 where it is not there.
-    pub fn figure(&self, series: &str) -> f64 {
+    pub(crate) fn figure(&self, series: &str) -> f64 {
         let (_, text) = self.get("/metrics").expect("figures");
         let line = text.lines().find(|line| line.starts_with(series));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
     /// The state of its socket as the metric has it; `None` while nobody answers.
-    pub fn state(&self) -> Option<String> {
+    pub(crate) fn state(&self) -> Option<String> {
         let (_, text) = self.get("/metrics")?;
         let start = "latchkey_socket{name=\"latchkey\",state=\"";
         let line = text.lines().find(|line| line.starts_with(start) && line.ends_with(" 1"))?;
@@ -214,16 +214,16 @@ impl Agent {
     }
 
     /// Waits until its socket is in this state.
-    pub fn wait_state(&self, state: &str) {
+    pub(crate) fn wait_state(&self, state: &str) {
         self.wait_until(state, |agent| agent.state().as_deref() == Some(state));
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.socket(), Clock::system())
     }
 
     /// A mount of a class by pod `web/ACCOUNT`.
-    pub async fn mount(&self, account: &str, secrets: &str) -> Result<Mounted, Refusal> {
+    pub(crate) async fn mount(&self, account: &str, secrets: &str) -> Result<Mounted, Refusal> {
         let mut client = self.client().limit(Limit::None);
         client.mount(ask(account, &[("secrets", secrets)]), Some(Duration::from_secs(120))).await
     }
@@ -251,7 +251,7 @@ impl Drop for Agent {
 }
 
 /// The pod `web/ACCOUNT-1`.
-pub fn pod(account: &str) -> Pod {
+pub(crate) fn pod(account: &str) -> Pod {
     let number =
         account.bytes().fold(7u64, |number, byte| number.wrapping_mul(131).wrapping_add(byte.into()));
     Pod {
@@ -265,12 +265,12 @@ pub fn pod(account: &str) -> Pod {
 }
 
 /// A request as driver 1.6 sends it, of pod `web/ACCOUNT-1`, for a class with these parameters.
-pub fn ask(account: &str, parameters: &[(&str, &str)]) -> MountRequest {
+pub(crate) fn ask(account: &str, parameters: &[(&str, &str)]) -> MountRequest {
     let parameters = parameters.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     request("class", &parameters, &pod(account), &Flavour::Driver16)
 }
 
 /// The files of an answer by path.
-pub fn files(mounted: &Mounted) -> BTreeMap<&str, (u32, &Bytes)> {
+pub(crate) fn files(mounted: &Mounted) -> BTreeMap<&str, (u32, &Bytes)> {
     mounted.files.iter().map(|(path, mode, contents)| (path.as_str(), (*mode, contents))).collect()
 }

@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = 3;
 const KUBELET: Duration = Duration::from_secs(120);
 
 /// A connection to `path`, made when it is first used.
-pub fn channel(path: &Path) -> Channel {
+pub(crate) fn channel(path: &Path) -> Channel {
     let path = path.to_owned();
     Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
         let path = path.clone();
@@ -29,7 +29,7 @@ pub fn channel(path: &Path) -> Channel {
 }
 
 /// One attempt.
-pub async fn mount(channel: &Channel, request: MountRequest) -> Result<MountResponse, Status> {
+pub(crate) async fn mount(channel: &Channel, request: MountRequest) -> Result<MountResponse, Status> {
     let mut client = CsiDriverProviderClient::new(channel.clone()).max_decoding_message_size(64 << 20);
     let mut request = Request::new(request);
     request.set_timeout(KUBELET);
@@ -38,7 +38,7 @@ pub async fn mount(channel: &Channel, request: MountRequest) -> Result<MountResp
 
 /// As the driver asks: it waits for a connection as long as there is none, and sends a call that was lost again.
 /// Also how often it was sent.
-pub async fn mount_like_the_driver(
+pub(crate) async fn mount_like_the_driver(
     channel: &Channel,
     request: &MountRequest,
 ) -> (Result<MountResponse, Status>, u32) {
@@ -81,6 +81,6 @@ fn is_unconnected(status: &Status) -> bool {
 }
 
 /// The files of an answer by path.
-pub fn contents(answer: &MountResponse) -> BTreeMap<&str, &Bytes> {
+pub(crate) fn contents(answer: &MountResponse) -> BTreeMap<&str, &Bytes> {
     answer.files.iter().map(|file| (file.path.as_str(), &file.contents)).collect()
 }

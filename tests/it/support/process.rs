@@ -6,24 +6,24 @@ use std::process::Command;
 use super::agent::Agent;
 
 /// How many descriptors it holds.
-pub fn descriptors(agent: &Agent) -> usize {
+pub(crate) fn descriptors(agent: &Agent) -> usize {
     fs::read_dir(format!("/proc/{}/fd", pid(agent))).expect("its descriptors").count()
 }
 
 /// How many threads it has.
-pub fn threads(agent: &Agent) -> usize {
+pub(crate) fn threads(agent: &Agent) -> usize {
     fs::read_dir(format!("/proc/{}/task", pid(agent))).expect("its threads").count()
 }
 
 /// Resident memory, in KiB.
-pub fn resident(agent: &Agent) -> u64 {
+pub(crate) fn resident(agent: &Agent) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", pid(agent))).expect("its status");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
     line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
 }
 
 /// The command of an agent behind a shell's settings: a `umask`, an `ulimit`.
-pub fn after(settings: &str, agent: &Agent) -> Command {
+pub(crate) fn after(settings: &str, agent: &Agent) -> Command {
     let direct = agent.command();
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{settings}; exec \"$0\" \"$@\"")).arg(direct.get_program());
