@@ -5,3 +5,4 @@ mod mount;
 mod process;
 mod sockets;
 mod store_files;
+mod unread;
