@@ -1,11 +1,6 @@
 //! Latchkey: one agent per Kubernetes node that delivers secrets from every store a team uses into pods.
 //! `ARCHITECTURE.md` is the map of this crate.
 
-#[cfg(not(feature = "local"))]
-compile_error!(
-    "an agent without a store serves nobody: choose a feature of at least one store, such as `local`"
-);
-
 pub mod app;
 pub mod audit;
 pub mod cli;

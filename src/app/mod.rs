@@ -4,6 +4,11 @@
 #[cfg(feature = "local")]
 pub mod local;
 
+#[cfg(not(feature = "local"))]
+compile_error!(
+    "an agent without a store serves nobody: choose a feature of at least one store, such as `local`"
+);
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{Read as _, Write};
@@ -30,7 +35,7 @@ use crate::error::{Problem, Problems, Reason, nearest};
 use crate::model::{self, Catalog, Entry, Envelope, StoreName, VersionKey};
 use crate::secret::DigestKey;
 use crate::serve::watchdog::Pulse;
-use crate::serve::{Server, TIME_UNTOLD, admin};
+use crate::serve::{FOLDER_BYTES_MAX, Server, TIME_UNTOLD, admin};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
@@ -61,7 +66,7 @@ pub struct Settings {
     /// Takes audit lines where the configuration names no file.
     pub stdout: Stream,
     /// Ends the process, from outside the runtime, when that stands still.
-    pub end: fn(),
+    pub end: Box<dyn FnOnce() + Send>,
 }
 
 /// Every dialect that is built in.
@@ -322,13 +327,19 @@ fn chosen(names: &[String]) -> Result<Vec<Arc<dyn Dialect>>, Problems> {
 }
 
 fn folder(path: PathBuf) -> Result<PathBuf, Problem> {
-    if path.is_dir() {
-        return Ok(path);
+    let wrong = |what: &str, remedy: String| {
+        let problem = Problem::new(Reason::Setup, what).parameter("--socket-dir");
+        problem.hop(path.display().to_string()).remedy(remedy)
+    };
+    if !path.is_dir() {
+        let remedy = "mount the driver's provider folder there, or make it".to_owned();
+        return Err(wrong("is not a folder", remedy));
     }
-    Err(Problem::new(Reason::Setup, "is not a folder")
-        .parameter("--socket-dir")
-        .hop(path.display().to_string())
-        .remedy("mount the driver's provider folder there, or make it"))
+    if path.as_os_str().len() > FOLDER_BYTES_MAX {
+        let remedy = format!("name a folder of {FOLDER_BYTES_MAX} bytes at most");
+        return Err(wrong("is too long for the path of a socket", remedy));
+    }
+    Ok(path)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -67,13 +68,18 @@ pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Fai
     let logging = telemetry::log::init(&log, Box::new(std::io::stderr()), &metrics)
         .map_err(|problem| Failure::Usage(problem.into()))?;
     telemetry::install_panic_hook(&metrics);
+    let logging = Arc::new(logging);
+    let last = Arc::clone(&logging);
     let settings = Settings {
         socket_dir: args.socket_dir.clone(),
         providers: args.providers.clone(),
         admin: args.admin_addr,
         around,
         stdout: Box::new(std::io::stdout()),
-        end,
+        end: Box::new(move || {
+            last.flush(LAST_WORDS);
+            end();
+        }),
     };
     let served = runtime.block_on(async move {
         let stop = app::interrupted()?;

@@ -175,9 +175,13 @@ impl Engine {
         Ok(Delivery { rendered, plan: Arc::clone(&planned.plan) })
     }
 
-    /// Writes the counts of unchanged deliveries that are due; called every few minutes.
+    /// Writes the counts of unchanged deliveries that are due, where those have no lines of their own; called every few
+    /// minutes.
     pub async fn summarise(&self) {
-        self.summaries(self.delivered.due(self.parts.clock.now())).await;
+        let due = self.delivered.due(self.parts.clock.now());
+        if !self.parts.audit_all_polls {
+            self.summaries(due).await;
+        }
     }
 
     /// Ready once the engine gives up what is still at work.
@@ -195,7 +199,9 @@ impl Engine {
         self.tasks.close();
         let rest = async {
             self.tasks.wait().await;
-            self.summaries(self.delivered.all()).await;
+            if !self.parts.audit_all_polls {
+                self.summaries(self.delivered.all()).await;
+            }
         };
         self.parts.clock.until(deadline, rest).await;
     }

@@ -43,6 +43,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long accepting rests when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Longest path of the sockets' folder, in bytes: a socket's path has 107, and one is made under a longer name than it
+/// ends up with.
+pub const FOLDER_BYTES_MAX: usize = 80;
+
 /// What serves: one socket per dialect.
 pub struct Server {
     /// Mounts.

@@ -125,7 +125,7 @@ fn listener(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
 fn fresh_name(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket has no name"))?;
-    let mut attempt = [0u8; 8];
+    let mut attempt = [0u8; 4];
     fill_random(&mut attempt);
-    Ok(path.with_file_name(format!(".{name}.{:016x}", u64::from_ne_bytes(attempt))))
+    Ok(path.with_file_name(format!(".{name}.{:08x}", u32::from_ne_bytes(attempt))))
 }

@@ -20,6 +20,7 @@ mod native;
 mod papers;
 mod reference;
 mod render;
+mod several;
 mod support;
 mod telemetry;
 mod tidy;

@@ -107,7 +107,7 @@ fn play(stage: &mut Stage<'_>, keep: bool) -> Result<(), Failure> {
         admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         around: app::as_is,
         stdout: Box::new(io::sink()),
-        end: || {},
+        end: Box::new(|| {}),
     };
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use latchkey::clock::{Clock, Wall};
 use latchkey::error::{Problem, Reason};
-use latchkey::model::{AccountName, Audience, Claims, Pod, PodName, PodUid, Subject, Token};
+use latchkey::model::{Audience, Claims, Pod, PodName, PodUid, Subject, Token};
 use latchkey::secret::Secret;
 use latchkey::store::local::{Local, Verify};
 use latchkey::store::{Cx, Proof, Session, Store as _};

@@ -7,6 +7,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,7 +20,7 @@ use zeroize::Zeroizing;
 
 /// An agent's folder and process. Both go when it is dropped.
 pub(crate) struct Agent {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) folder: Arc<tempfile::TempDir>,
     pub(crate) child: Option<Child>,
     pub(crate) admin: SocketAddr,
     binary: PathBuf,
@@ -42,8 +44,8 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("sockets")).expect("a folder");
         Keeper::init(&folder.path().join("store.age"), &folder.path().join("key.txt")).expect("a store");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
-        let agent = Self { folder, child: None, admin: free, binary, extra: Vec::new() };
+        let agent =
+            Self { folder: Arc::new(folder), child: None, admin: free_address(), binary, extra: Vec::new() };
         agent.set("web/token", "web/*", &[("", "s3cr3t-token")]);
         agent.set("web/db", "web/*", &[("username", "web"), ("password", "s3cr3t-password")]);
         agent.set("web/one", "web/one", &[("", "for one only")]);
@@ -56,6 +58,18 @@ impl Agent {
         let mut agent = Self::prepare(binary);
         agent.run();
         agent
+    }
+
+    /// Another agent over the same folder: store, configuration, sockets, log and audit file are shared, the admin
+    /// address is its own. Not started.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            folder: Arc::clone(&self.folder),
+            child: None,
+            admin: free_address(),
+            binary: self.binary.clone(),
+            extra: self.extra.clone(),
+        }
     }
 
     /// Writes the configuration: the store, the audit file, and what the test adds.
@@ -128,7 +142,7 @@ impl Agent {
     pub(crate) fn wait_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !condition(self) {
-            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}\n{}", self.log());
+            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}\n{}", self.log_end());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -144,19 +158,28 @@ impl Agent {
 
     /// Waits for the end; its exit code, `None` after a signal.
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
         let start = Instant::now();
         loop {
-            if let Some(status) = child.try_wait().expect("it can be waited for") {
+            if let Some(status) =
+                self.child.as_mut().expect("it runs").try_wait().expect("it can be waited for")
+            {
+                self.child = None;
                 return status.code();
             }
-            assert!(start.elapsed() < Duration::from_secs(60), "it does not end\n{}", self.log());
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not end\n{}", self.log_end());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log.jsonl")).unwrap_or_default()
+    }
+
+    /// Its last lines, for the text of a test that fails.
+    fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
     pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
@@ -182,6 +205,19 @@ impl Agent {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
+    /// The state of its socket as the metric has it; `None` while nobody answers.
+    pub(crate) fn state(&self) -> Option<String> {
+        let (_, text) = self.get("/metrics")?;
+        let start = "latchkey_socket{name=\"latchkey\",state=\"";
+        let line = text.lines().find(|line| line.starts_with(start) && line.ends_with(" 1"))?;
+        line[start.len()..].split('"').next().map(str::to_owned)
+    }
+
+    /// Waits until its socket is in this state.
+    pub(crate) fn wait_state(&self, state: &str) {
+        self.wait_until(state, |agent| agent.state().as_deref() == Some(state));
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::new(self.socket(), Clock::system())
     }
@@ -191,6 +227,18 @@ impl Agent {
         let mut client = self.client().limit(Limit::None);
         client.mount(ask(account, &[("secrets", secrets)]), Some(Duration::from_secs(120))).await
     }
+}
+
+/// An address that nobody has: of the loopback network, with an address of this call's own, so that neither another
+/// agent nor anyone's outgoing connection gets its port before it is taken.
+fn free_address() -> SocketAddr {
+    static CALLS: AtomicU16 = AtomicU16::new(1);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let net = u8::try_from(std::process::id() % 250).expect("fits") + 1;
+    TcpListener::bind(SocketAddr::from(([127, net, call[0], call[1]], 0)))
+        .expect("a port")
+        .local_addr()
+        .expect("its number")
 }
 
 impl Drop for Agent {
@@ -204,11 +252,13 @@ impl Drop for Agent {
 
 /// The pod `web/ACCOUNT-1`.
 pub(crate) fn pod(account: &str) -> Pod {
+    let number =
+        account.bytes().fold(7u64, |number, byte| number.wrapping_mul(131).wrapping_add(byte.into()));
     Pod {
         namespace: "web".to_owned(),
         service_account: account.to_owned(),
         name: format!("{account}-1"),
-        uid: format!("00000000-0000-4000-8000-{:0>12}", account.bytes().map(u64::from).sum::<u64>()),
+        uid: format!("00000000-0000-4000-8000-{:012}", number % 1_000_000_000_000),
         volume: "secrets".to_owned(),
         ..Pod::default()
     }

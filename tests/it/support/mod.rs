@@ -1,6 +1,8 @@
 //! What several parts of the suite need: the other sides of the agent, and the agent itself.
 
 pub(crate) mod agent;
+pub(crate) mod channel;
 pub(crate) mod driver_like;
 pub(crate) mod faulty;
+pub(crate) mod process;
 pub(crate) mod provider;

@@ -1,0 +1,36 @@
+//! What the kernel knows of a running agent.
+
+use std::fs;
+use std::process::Command;
+
+use super::agent::Agent;
+
+/// How many descriptors it holds.
+pub(crate) fn descriptors(agent: &Agent) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", pid(agent))).expect("its descriptors").count()
+}
+
+/// How many threads it has.
+pub(crate) fn threads(agent: &Agent) -> usize {
+    fs::read_dir(format!("/proc/{}/task", pid(agent))).expect("its threads").count()
+}
+
+/// Resident memory, in KiB.
+pub(crate) fn resident(agent: &Agent) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid(agent))).expect("its status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+}
+
+/// The command of an agent behind a shell's settings: a `umask`, an `ulimit`.
+pub(crate) fn after(settings: &str, agent: &Agent) -> Command {
+    let direct = agent.command();
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{settings}; exec \"$0\" \"$@\"")).arg(direct.get_program());
+    command.args(direct.get_args());
+    command
+}
+
+fn pid(agent: &Agent) -> i32 {
+    agent.pid().as_raw_nonzero().get()
+}
