@@ -133,10 +133,11 @@ fn spread(folder: &RelPath, part: &Part) -> Result<Vec<(RelPath, Secret)>, Probl
 const OWN_PATH: &str = "write `files:` and give it a path of its own";
 
 fn nothing(source: &Source) -> Problem {
-    let what = "is absent like every other optional object, and an answer without files would leave the volume as it is";
+    let what =
+        "is absent, and no file is left: the driver takes an answer without files for `keep what is there`";
     Problem::new(Reason::NotFound, what)
         .object(source.label())
-        .remedy("create one of them, or drop the volume")
+        .remedy("create it, or remove the volume from the pod")
 }
 
 fn finish(files: Vec<File>, key: &VersionKey, answer_bytes_max: usize) -> Result<Rendered, Problems> {
