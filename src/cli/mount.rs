@@ -15,7 +15,7 @@ use crate::config;
 use crate::driver::{self, Flavour, NewFile, Pod, PodToken, Written};
 use crate::engine::Delivery;
 use crate::error::{Problem, Problems, Reason, nearest};
-use crate::model::Class;
+use crate::model::{self, Class};
 
 #[derive(Args)]
 pub(super) struct MountArgs {
@@ -157,18 +157,21 @@ fn pod(args: &MountArgs, namespace: &str, clock: Clock) -> Result<Pod, Problems>
         }
     }
     Problems::check(problems)?;
+    // Kubelet binds tokens to a pod, and the two must agree: the pod that is played is then the token's own.
+    let bound = tokens.values().find_map(|token: &PodToken| model::token::pod(&token.token));
+    let (name, uid) = bound.unwrap_or_else(|| (args.pod.clone(), UID.to_owned()));
     Ok(Pod {
         namespace: namespace.to_owned(),
         service_account: args.service_account.clone(),
-        name: args.pod.clone(),
-        uid: UID.to_owned(),
+        name,
+        uid,
         volume: "secrets".to_owned(),
         tokens,
         ..Pod::default()
     })
 }
 
-/// The uid of the pod that is played; where a token names a pod, it is that one's, and the two must agree.
+/// The uid of the pod that is played where no token is bound to one.
 const UID: &str = "00000000-0000-4000-8000-000000000000";
 /// Later than any token's own `exp`, which is what counts.
 const TOKEN_LIFE: Duration = Duration::from_secs(86_400);

@@ -188,6 +188,12 @@ fn decode(token: &[u8]) -> Option<Body> {
     serde_json::from_slice(&body).ok()
 }
 
+/// The name and the uid of the pod that a token is bound to, by its own word.
+pub fn pod(jwt: &str) -> Option<(String, String)> {
+    let pod = decode(jwt.as_bytes())?.kubernetes?.pod?;
+    Some((pod.name?, pod.uid?))
+}
+
 /// The claims that Kubernetes signs into every service account token (`kubernetes.io`, and `sub`, which says the same).
 fn agrees(audience: &str, body: &Body, expected: &Expected<'_>) -> Result<(), Problem> {
     let disagrees = |claim: &str, theirs: &str, ours: &str| {

@@ -83,11 +83,13 @@ fn prepare<'a>(files: Files, out: &'a mut dyn Write) -> Result<Stage<'a>, Failur
     }
     let (keeper, _) = Keeper::init(&files.store, &files.identity).map_err(work)?;
     // With `required` an answer comes after its audit lines, so that the last scene finds them all.
+    // A JSON string is a YAML scalar whatever the path has in it.
+    let quoted = |path: &Path| serde_json::Value::from(path.display().to_string());
     let configuration = format!(
         "stores:\n  local: {{ file: {}, identity: {} }}\naudit: {{ sink: {}, required: true }}\n",
-        files.store.display(),
-        files.identity.display(),
-        files.audit.display(),
+        quoted(&files.store),
+        quoted(&files.identity),
+        quoted(&files.audit),
     );
     for (path, text) in [(&files.config, configuration.as_str()), (&files.class, CLASS)] {
         fs::write(path, text).map_err(|error| spoilt(path, &error))?;

@@ -177,8 +177,13 @@ impl<'a> Stage<'a> {
         self.title("6. The audit trail: who got what, and who did not; never a value")?;
         let path = self.files.audit.clone();
         let trail = fs::read_to_string(&path).map_err(|error| spoilt(&path, &error))?;
-        let first = trail.lines().next().ok_or_else(|| bug("the demo has no audit trail"))?;
-        self.say(&format!("   One line, as it was written:\n\n   {first}\n\n   All of them, in short:\n"))?;
+        let (Some(first), Some(last)) = (trail.lines().next(), trail.lines().last()) else {
+            return Err(bug("the demo has no audit trail"));
+        };
+        self.say(&format!(
+            "   The first line and the last, as they were written:\n\n   {first}\n   {last}\n"
+        ))?;
+        self.say("   All of them, in short:\n")?;
         self.row(["EVENT", "OBJECT", "SERVICE ACCOUNT", "OUTCOME", "REASON"])?;
         for line in trail.lines() {
             let line: Value = serde_json::from_str(line).map_err(|_| bug("an audit line is no JSON"))?;
