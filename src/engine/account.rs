@@ -9,7 +9,7 @@ use crate::audit::{Caller, Event, Line, MountId, Outcome, Source};
 use crate::clock::Instant;
 use crate::error::{Problem, Problems, Reason};
 use crate::model::{self, Call, Holder, Material, StoreName, Subject};
-use crate::secret::{Digest, fill_random};
+use crate::secret::Digest;
 use crate::telemetry;
 
 /// Who calls the engine.
@@ -43,12 +43,10 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn begin(provider: &'static str, origin: Origin, started: Instant) -> Self {
-        let mut id = [0u8; 8];
-        fill_random(&mut id);
+    pub(super) fn begin(id: MountId, provider: &'static str, origin: Origin, started: Instant) -> Self {
         let caller = if origin == Origin::Cli { Caller::Cli } else { Caller::Driver };
         Self {
-            id: MountId::new(id),
+            id,
             started,
             origin,
             requester: Arc::new(Requester { provider, subject: None, caller, volume: None }),

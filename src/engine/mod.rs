@@ -13,6 +13,7 @@ mod plans;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,13 +21,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, MountId};
 use crate::clock::{Clock, Instant};
 use crate::dialect::{Dialect, Facts};
 use crate::error::{Problem, Problems, Reason};
 use crate::model::{Call, Catalog, Envelope, Plan, Rendered, StoreName, VersionKey, render};
 use crate::policy::{self, Rules};
-use crate::secret::DigestKey;
+use crate::secret::{DigestKey, fill_random};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 pub use account::Origin;
@@ -80,6 +81,8 @@ pub struct Engine {
     permits: Semaphore,
     tasks: TaskTracker,
     closing: CancellationToken,
+    /// Where the ids of mounts are: a random place and from there on, without asking the system each time.
+    ids: AtomicU64,
 }
 
 /// A mount that succeeded.
@@ -112,6 +115,7 @@ impl Engine {
             permits: Semaphore::new(parts.limits.mounts),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            ids: AtomicU64::new(random()),
             parts,
         })
     }
@@ -133,15 +137,20 @@ impl Engine {
     /// Accounts for a mount that was answered before it could begin: undecodable, or answered with a code that no
     /// mount may end in.
     pub async fn refuse(&self, provider: &'static str, problem: Problem) -> Problems {
-        let story = Story::begin(provider, Origin::Driver, self.parts.clock.now());
+        let story = Story::begin(self.next_id(), provider, Origin::Driver, self.parts.clock.now());
         match self.account(story, Err(problem.into())).await {
             Err(problems) => problems,
             Ok(_) => bug().into(),
         }
     }
 
+    fn next_id(&self) -> MountId {
+        MountId::new(self.ids.fetch_add(ID_STEP, Ordering::Relaxed).to_be_bytes())
+    }
+
     async fn run(&self, mut order: Order) -> Result<Delivery, Problems> {
-        let mut story = Story::begin(order.dialect.provider(), order.origin, self.parts.clock.now());
+        let mut story =
+            Story::begin(self.next_id(), order.dialect.provider(), order.origin, self.parts.clock.now());
         let deadline = order.deadline;
         let steps = AssertUnwindSafe(self.steps(&mut order, &mut story)).catch_unwind();
         let result = tokio::select! {
@@ -205,6 +214,15 @@ impl Engine {
         };
         self.parts.clock.until(deadline, rest).await;
     }
+}
+
+/// Odd, so that all ids come once before any comes again, and large, so that two in a row do not look alike.
+const ID_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn random() -> u64 {
+    let mut bytes = [0u8; 8];
+    fill_random(&mut bytes);
+    u64::from_ne_bytes(bytes)
 }
 
 /// Less than this and no backend is bothered: the answer could not be there in time.

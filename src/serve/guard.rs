@@ -3,7 +3,7 @@
 //! with codes of its own where a message is too large or does not decode.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
@@ -58,23 +58,26 @@ impl Guard {
         let begun = Arc::new(AtomicBool::new(false));
         let deadline = self.clock.now() + time_for(allowed);
         request.extensions_mut().insert(Admission { deadline, begun: Arc::clone(&begun) });
-        // Once the engine has the mount, its end is the engine's: these two are for a request that still comes in.
-        let unless_begun = async |when: &mut (dyn Future<Output = ()> + Send + Unpin)| {
-            when.await;
-            if begun.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
+        // Once the engine has the mount, its end is the engine's: this is for a request that still comes in. Asked
+        // after the route has had its first turn, so that a request which came whole costs no timer.
+        let overdue = async {
+            if !begun.load(Ordering::Relaxed) {
+                let problem = tokio::select! {
+                    () = self.clock.sleep_until(deadline) => {
+                        Problem::new(Reason::Timeout, "the request did not arrive within its time")
+                    }
+                    () = self.engine.closing() => engine::stopping(),
+                };
+                if !begun.load(Ordering::Relaxed) {
+                    return problem;
+                }
             }
+            std::future::pending().await
         };
-        let mut late = pin!(self.clock.sleep_until(deadline));
-        let mut closing = pin!(self.engine.closing());
         let routed = tokio::select! {
             biased;
             routed = self.route(request) => routed,
-            () = unless_begun(&mut late) => {
-                let problem = Problem::new(Reason::Timeout, "the request did not arrive within its time");
-                return self.refuse(problem).await;
-            }
-            () = unless_begun(&mut closing) => return self.refuse(engine::stopping()).await,
+            problem = overdue => return self.refuse(problem).await,
         };
         let Ok(response) = routed else { return self.refuse(engine::bug()).await };
         match grpc_status(response.headers()) {
