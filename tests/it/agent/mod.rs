@@ -1,3 +1,4 @@
 //! Ring 3: the whole agent, as a process, spoken to by a client that behaves like the driver.
 
+mod envelope;
 mod mount;

@@ -33,7 +33,10 @@ pub(crate) fn shipped() -> PathBuf {
 /// The same with faults around its stores.
 pub(crate) fn faulty() -> PathBuf {
     let tests = std::env::current_exe().expect("the test's own path");
-    tests.parent().and_then(Path::parent).expect("the profile's folder").join("examples/faulty-agent")
+    let built =
+        tests.parent().and_then(Path::parent).expect("the profile's folder").join("examples/faulty-agent");
+    assert!(built.is_file(), "there is no faulty agent: `cargo build --examples` makes it");
+    built
 }
 
 impl Agent {
