@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::support::agent::{Agent, ask, faulty, files, pod, shipped};
 use crate::support::contract::{
-    CANARY, Expect, INVALID, KUBELET, memory, new_lines, nowhere, of, refusal, refused, send,
+    CANARY, Expect, INVALID, KUBELET, delivered, memory, new_lines, nowhere, of, refusal, refused, send,
 };
 use crate::support::issuer::{Issuer, claims, expiring, holding, now, unsigned};
 
@@ -80,7 +80,7 @@ async fn g_03_a_value_that_is_no_string_is_refused_by_its_key() {
 #[tokio::test]
 async fn g_05_a_request_of_5_or_64_megabytes_is_refused_without_growing_the_agent() {
     let agent = Agent::start(shipped());
-    send(&agent, &good(), KUBELET).await.unwrap();
+    delivered(&agent, &good(), 1).await;
     let (_, before) = memory(&agent);
     let large = plus(&json!({ "secrets": format!("{CANARY}{}", "x".repeat(5 << 20)) }));
     let text = refused(&agent, &large, INVALID).await;
@@ -162,9 +162,9 @@ async fn g_13_versions_that_the_driver_remembers_never_matter() {
     let version = |id: &str| ObjectVersion { id: id.to_owned(), version: CANARY.to_owned() };
     let mut versions: Vec<_> = (0..100_000).map(|n| version(&format!("object-{n}"))).collect();
     versions.extend([version(""), version("token"), version("token"), version("../../etc/passwd")]);
-    let plain = send(&agent, &good(), KUBELET).await.unwrap();
+    let plain = delivered(&agent, &good(), 1).await;
     let filled = MountRequest { current_object_version: versions.clone(), ..good() };
-    let mounted = send(&agent, &filled, KUBELET).await.unwrap();
+    let mounted = delivered(&agent, &filled, 0).await;
     assert_eq!((mounted.files, mounted.versions), (plain.files, plain.versions));
 
     let theirs = ask("app", &[("secrets", "one: { store: local, path: web/one }\n")]);
@@ -222,7 +222,7 @@ async fn g_17_an_expired_token_is_refused_before_the_store_is_asked() {
 #[tokio::test]
 async fn g_19_a_token_of_someone_else_is_refused_even_after_a_delivery() {
     let agent = Agent::start(shipped());
-    send(&agent, &of(&holding("app", "vault", &unsigned(&of_vault("app"))), TOKEN), KUBELET).await.unwrap();
+    delivered(&agent, &of(&holding("app", "vault", &unsigned(&of_vault("app"))), TOKEN), 1).await;
     let mut namespace = of_vault("app");
     namespace["kubernetes.io"]["namespace"] = json!("shop");
     let mut account = of_vault("app");

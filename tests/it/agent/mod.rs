@@ -1,4 +1,7 @@
 //! Ring 3: the whole agent, as a process, spoken to by a client that behaves like the driver.
 
+mod codes;
+mod deadline;
 mod envelope;
+mod floods;
 mod mount;

@@ -40,7 +40,10 @@ pub(crate) async fn send(
     request: &MountRequest,
     timeout: Option<Duration>,
 ) -> Result<Mounted, Refusal> {
-    let answer = agent.client().limit(Limit::None).mount(request.clone(), timeout).await;
+    let mut client = agent.client().limit(Limit::None);
+    // Longer than any caller waits: the client itself has no timer, so that what is seen is what travelled.
+    let answer = tokio::time::timeout(Duration::from_secs(150), client.mount(request.clone(), timeout));
+    let answer = answer.await.expect("the mount is answered at all");
     if let Err(refusal) = &answer {
         let code = Code::from_i32(refusal.wire.expect("a status travelled"));
         assert!(FINAL.contains(&code) && code != Code::Ok, "{code:?} is not final: {}", refusal.text);
@@ -49,6 +52,14 @@ pub(crate) async fn send(
         assert!(!refusal.text.contains(CANARY), "content in the text: {}", refusal.text);
     }
     answer
+}
+
+/// Sends one request that is delivered, and waits for the audit lines of it.
+pub(crate) async fn delivered(agent: &Agent, request: &MountRequest, lines: usize) -> Mounted {
+    let before = agent.audit().len();
+    let mounted = send(agent, request, KUBELET).await.map_err(|refusal| refusal.text).expect("delivered");
+    new_lines(agent, before, lines);
+    mounted
 }
 
 /// What a refusal should be.
