@@ -10,6 +10,8 @@
 )]
 
 mod agent;
+mod call;
+mod configuration;
 mod driver;
 mod layers;
 mod native;
