@@ -3,5 +3,7 @@
 mod codes;
 mod deadline;
 mod envelope;
+mod flavours;
 mod floods;
+mod holders;
 mod mount;
