@@ -111,7 +111,7 @@ async fn g_07_what_is_no_utf_8_or_no_json_text_is_refused() {
         good.replace("web/token", &format!("{CANARY}\\ud800")).into_bytes(),
         format!("\u{feff}{good}").into_bytes(),
         format!("{good}{CANARY}").into_bytes(),
-        good[..good.len() - 1].as_bytes().to_vec(),
+        good.as_bytes()[..good.len() - 1].to_vec(),
     ] {
         let text = refused(&agent, &with_attributes(bytes), INVALID).await;
         assert!(text.contains("parameter attributes"), "{text}");

@@ -1,7 +1,9 @@
 //! Ring 3: the whole agent, as a process, spoken to by a client that behaves like the driver.
 
+mod cli;
 mod codes;
 mod deadline;
+mod demo;
 mod envelope;
 mod flavours;
 mod floods;
