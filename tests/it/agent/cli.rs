@@ -210,8 +210,9 @@ fn every_flag_of_serve_has_its_variable() {
         ("LATCHKEY_METRICS_PER_VOLUME", "false".to_owned()),
     ]
     .into();
+    let log = agent.path("log.jsonl");
     let serve = |change: Option<(&str, &str)>| {
-        let log = fs::File::create(agent.path("log.jsonl")).unwrap();
+        let log = fs::File::create(&log).unwrap();
         let mut command = Command::new(shipped());
         command.arg("serve").env_clear().envs(&values).envs(change).stdout(Stdio::null()).stderr(log);
         command.spawn().expect("it starts")
@@ -231,10 +232,9 @@ fn every_flag_of_serve_has_its_variable() {
         ("LATCHKEY_LOG_LEVEL", "loud", "LOG_LEVEL"),
         ("LATCHKEY_METRICS_PER_VOLUME", "perhaps", "perhaps"),
     ] {
-        let mut command = Command::new(shipped());
-        let output = command.arg("serve").env_clear().envs(&values).env(name, wrong).output().unwrap();
-        let err = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{name}: {err}");
+        agent.child = Some(serve(Some((name, wrong))));
+        assert_eq!(agent.ended(), Some(2), "{name}");
+        let err = agent.log();
         assert!(err.contains(word) || err.to_uppercase().contains(&word.replace('_', "-")), "{name}: {err}");
     }
 }

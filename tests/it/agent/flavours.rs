@@ -73,8 +73,9 @@ async fn a_sync_has_no_pod_whatever_the_controller_says_of_its_own() {
                 assert_eq!((&line["pod"], &line["podUid"]), (&Value::Null, &Value::Null));
             }
         }
-        // The same account's other sync is another holder.
+        // The same account's other sync is another holder, and does not make the first one's look changed.
         delivered(agent, &as_flavour(&nameless, DB, &Flavour::SyncController), 1).await;
+        delivered(agent, &as_flavour(&nameless, TOKEN, &Flavour::SyncController), 0).await;
         let mut other = nameless.clone();
         other.service_account = "other".to_owned();
         let text = refused(

@@ -147,10 +147,11 @@ impl Agent {
 
     /// Waits for the end; its exit code, `None` after a signal.
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
         let start = Instant::now();
         loop {
+            let child = self.child.as_mut().expect("it runs");
             if let Some(status) = child.try_wait().expect("it can be waited for") {
+                self.child = None;
                 return status.code();
             }
             assert!(start.elapsed() < Duration::from_secs(60), "it does not end\n{}", self.log());
