@@ -74,9 +74,8 @@ fn stage(folder: &Path, keep: bool, out: &mut dyn Write) -> Result<(), Failure> 
         .and_then(|()| fs::create_dir(place("volume")))
         .map_err(|error| unwritable(&error))?;
     let (keeper, _) = Keeper::init(&place("store.age"), &place("key.txt")).map_err(work)?;
-    // Required, so that a line is in the file before its mount is answered, and none is missing where they are shown.
     let configuration = format!(
-        "stores:\n  local: {{ file: {}, identity: {} }}\naudit: {{ sink: {}, required: true }}\n",
+        "stores:\n  local: {{ file: {}, identity: {} }}\naudit: {{ sink: {} }}\n",
         place("store.age").display(),
         place("key.txt").display(),
         place("audit.jsonl").display(),

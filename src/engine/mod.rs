@@ -183,10 +183,8 @@ impl Engine {
     /// Waits for the mounts at work until `deadline`, then answers the rest `busy`, and waits for those answers.
     pub async fn drain(&self, deadline: Instant) {
         self.tasks.close();
-        let drained = self.parts.clock.until(deadline, self.tasks.wait()).await;
-        // Whatever comes in from here on, over a connection that still winds down, is answered at once.
-        self.closing.cancel();
-        if drained.is_none() {
+        if self.parts.clock.until(deadline, self.tasks.wait()).await.is_none() {
+            self.closing.cancel();
             let last = self.parts.clock.now() + Duration::from_secs(1);
             self.parts.clock.until(last, self.tasks.wait()).await;
         }

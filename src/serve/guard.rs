@@ -3,7 +3,7 @@
 //! with codes of its own where a message is too large or does not decode.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
@@ -55,16 +55,7 @@ impl Guard {
         let begun = Arc::new(AtomicBool::new(false));
         let deadline = self.clock.now() + time_for(allowed);
         request.extensions_mut().insert(Admission { deadline, begun: Arc::clone(&begun) });
-        let mut routed = pin!(self.route(request));
-        let response = tokio::select! {
-            biased;
-            response = &mut routed => response,
-            // Once begun it is the engine's, which answers at the same deadline.
-            () = self.clock.sleep_until(deadline) => match begun.load(Ordering::Relaxed) {
-                true => routed.await,
-                false => return self.unread().await,
-            },
-        };
+        let response = self.route(request).await;
         match grpc_status(response.headers()) {
             Some(code) if !begun.load(Ordering::Relaxed) => self.refuse(code).await,
             Some(code) if !is_final(code) => self.replace().await,
@@ -97,12 +88,6 @@ impl Guard {
         } else {
             Problem::new(Reason::Invalid, "the request does not decode as a MountRequest")
         };
-        status(&self.engine.outside(self.provider, problem).await).into_http()
-    }
-
-    /// The message did not arrive in the time that its mount has: nobody else would ever end this call.
-    async fn unread(&self) -> Answer {
-        let problem = Problem::new(Reason::Timeout, "the request did not arrive whole within its time");
         status(&self.engine.outside(self.provider, problem).await).into_http()
     }
 
