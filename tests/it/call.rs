@@ -115,7 +115,7 @@ fn everything_wrong_with_the_envelope_is_told_at_once() {
     nobody.remove("csi.storage.k8s.io/pod.namespace");
     nobody.insert("csi.storage.k8s.io/serviceAccount.name".to_owned(), "Web!".to_owned());
     let text = refused(&envelope(&nobody)).text();
-    assert!(text.contains("pod.namespace: is missing; the CSIDriver object needs `podInfoOnMount"), "{text}");
+    assert!(text.contains("pod.namespace: is missing; set `podInfoOnMount: true`"), "{text}");
     assert!(text.contains("serviceAccount.name: is not a name"), "{text}");
 }
 

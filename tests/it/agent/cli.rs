@@ -81,7 +81,7 @@ fn a_mount_prints_json_for_programs() {
         (&report["class"], &report["namespace"], &report["serviceAccount"]),
         (&json!("db"), &json!("web"), &json!("app"))
     );
-    assert_eq!(report["written"], Value::Null);
+    assert_eq!(report["outcome"], Value::Null);
     let file = &report["files"][0];
     assert_eq!(
         (&file["path"], &file["mode"], &file["bytes"]),
@@ -99,7 +99,7 @@ fn a_mount_writes_as_the_driver_does_and_only_what_changed() {
         let (code, printed, err) = mount(&agent, "one.yaml", &args);
         assert_eq!(code, Some(0), "{err}");
         let report: Value = serde_json::from_str(&printed).unwrap();
-        assert_eq!(report["written"], word);
+        assert_eq!(report["outcome"], word);
         assert_eq!(fs::read(out.join("db/password")).unwrap(), b"s3cr3t-password");
         assert!(fs::read_link(out.join("..data")).is_ok(), "the driver's layout");
     }

@@ -92,7 +92,7 @@ async fn reasons_before_any_store_become_their_codes() {
         ("policy", asking("x: { store: local, path: prod/x }\n"), "policy.rules"),
         ("setup", asking("x: { store: nowhere, path: a }\n"), "no store `nowhere`"),
         ("not_found", asking("x: { store: local, path: web/tken }\n"), "did you mean `web/token`"),
-        ("not_found", asking("x: { store: local, path: web/none, optional: true }\n"), "every optional"),
+        ("not_found", asking("x: { store: local, path: web/none, optional: true }\n"), "no file is left"),
         ("forbidden", asking("x: { store: local, path: web/one }\n"), "not among the readers"),
     ] {
         let text = refused(&agent, &request, expect(reason)).await;
