@@ -11,6 +11,8 @@
 
 mod agent;
 mod audit;
+mod call;
+mod configuration;
 mod daemonset;
 mod driver;
 mod examples;

@@ -80,6 +80,7 @@ impl Store for Faulty {
 
 async fn go_wrong(cx: &Cx, fault: &str) -> Result<Material, Fault> {
     let number = |text: &str| text.parse::<u64>().expect("the fault's number");
+    tracing::info!(fault, "a fault begins");
     if let Some(reason) = Reason::ALL.into_iter().find(|reason| reason.label() == fault) {
         return Err(Fault::never(Problem::new(reason, "the store was told to fail")));
     }

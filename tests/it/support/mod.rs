@@ -2,7 +2,9 @@
 
 pub(crate) mod agent;
 pub(crate) mod channel;
+pub(crate) mod contract;
 pub(crate) mod driver_like;
 pub(crate) mod faulty;
+pub(crate) mod issuer;
 pub(crate) mod process;
 pub(crate) mod provider;
