@@ -257,12 +257,15 @@ fn caller(target: &[u8], pod: Option<&PodUid>) -> Caller {
                 Some("pods"),
             ],
             Some(pod),
-        ) if uid == pod.as_str() && !volume.is_empty() => {
+        ) if uid == pod.as_str() && (1..=VOLUME_BYTES_MAX).contains(&volume.len()) => {
             Caller::Volume { pod: pod.clone(), volume: printable(volume) }
         }
         _ => Caller::Sync,
     }
 }
+
+/// Longest name of a volume, in bytes: an RFC 1123 label has 63, and whatever is longer is no volume of kubelet's.
+const VOLUME_BYTES_MAX: usize = 253;
 
 fn permission(text: &[u8], problems: &mut Vec<Problem>) -> FileMode {
     std::str::from_utf8(text).ok().and_then(FileMode::parse_permission).unwrap_or_else(|| {

@@ -23,8 +23,12 @@ use crate::clock::Clock;
 const STREAMS_MAX: u32 = 256;
 /// Headers of one call. Real ones have a few hundred bytes.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
-/// How long a peer may take to begin, to finish a frame, or to answer a ping.
+/// How long a peer may take to begin.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a silent peer is pinged, and how long it may take to answer: who dribbles a frame cannot, and is gone after
+/// ten seconds.
+const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_WAIT: Duration = Duration::from_secs(5);
 
 /// Serves until the peer goes, or `stop` asks for a GOAWAY and the calls at work are answered.
 pub(super) async fn serve(
@@ -44,8 +48,8 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
-        .keep_alive_interval(PATIENCE)
-        .keep_alive_timeout(PATIENCE)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WAIT)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     let hello = clock.sleep(PATIENCE);

@@ -35,7 +35,7 @@ pub use guard::TIME_UNTOLD;
 use socket::{Name, State};
 
 /// Largest request that is decoded, in bytes: far above what we judge ourselves, so that the refusal is ours.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
+const REQUEST_BYTES_MAX: usize = 8 << 20;
 /// Connections at once, over all sockets. A driver keeps one, its restarts and probes a few more.
 const CONNECTIONS_MAX: usize = 256;
 /// How often the owner of a name looks at its path again.

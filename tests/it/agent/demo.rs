@@ -59,7 +59,7 @@ fn the_demo_shows_a_delivery_a_rotation_a_refusal_and_the_trail_and_cleans_up() 
     assert!(story.is_sorted(), "{story:?}\n{out}");
     assert!(out.contains("0440") && out.contains("..data →"), "modes and the driver's layout:\n{out}");
     assert!(out.contains("deliver  prod/banner  shop/web         missing"), "{out}");
-    assert_eq!(printed_trail(&out).len(), 1, "one line in full");
+    assert_eq!(printed_trail(&out).len(), 2, "the first and the last line in full");
     assert!(is_empty(temporary.path()), "its folder is gone");
 }
 

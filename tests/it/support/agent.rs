@@ -24,7 +24,6 @@ pub(crate) struct Agent {
     pub(crate) child: Option<Child>,
     pub(crate) admin: SocketAddr,
     binary: PathBuf,
-    extra: Vec<String>,
 }
 
 /// The program that is shipped.
@@ -44,8 +43,7 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("sockets")).expect("a folder");
         Keeper::init(&folder.path().join("store.age"), &folder.path().join("key.txt")).expect("a store");
-        let agent =
-            Self { folder: Arc::new(folder), child: None, admin: free_address(), binary, extra: Vec::new() };
+        let agent = Self { folder: Arc::new(folder), child: None, admin: free_address(), binary };
         agent.set("web/token", "web/*", &[("", "s3cr3t-token")]);
         agent.set("web/db", "web/*", &[("username", "web"), ("password", "s3cr3t-password")]);
         agent.set("web/one", "web/one", &[("", "for one only")]);
@@ -68,7 +66,6 @@ impl Agent {
             child: None,
             admin: free_address(),
             binary: self.binary.clone(),
-            extra: self.extra.clone(),
         }
     }
 
@@ -81,11 +78,6 @@ impl Agent {
             self.path("audit.jsonl").display(),
         );
         fs::write(self.path("latchkey.yaml"), text).expect("a configuration");
-    }
-
-    pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
-        self.extra = flags.iter().map(ToString::to_string).collect();
-        self
     }
 
     pub(crate) fn keeper(&self) -> Keeper {
@@ -117,7 +109,7 @@ impl Agent {
 
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        command.args(["serve", "--log-level", "trace"]).args(&self.extra);
+        command.args(["serve", "--log-level", "trace"]);
         command.arg("--socket-dir").arg(self.path("sockets")).arg("--config").arg(self.path("latchkey.yaml"));
         command.arg("--admin-addr").arg(self.admin.to_string());
         command
