@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use crate::text::{printable, shorten};
+
 /// Why a mount failed. The order is the precedence among several: first what a person must mend first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
@@ -263,7 +265,7 @@ impl Problems {
                 name_the_rest(&mut text, &self.0[index..]);
                 break;
             }
-            text.push_str(cut(&line, room));
+            text.push_str(shorten(&line, room));
         }
         text
     }
@@ -321,67 +323,12 @@ pub enum Retry {
     After(Duration),
 }
 
-/// Text with control characters, and those that reorder a line, escaped, so that no input can forge a log line.
-pub fn printable(text: &str) -> String {
-    if !text.chars().any(is_hostile) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if is_hostile(c) { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
-}
-
 /// Our own words as they are, any other text [`printable`].
 fn safe(text: Cow<'static, str>) -> Cow<'static, str> {
     match text {
         Cow::Borrowed(ours) => Cow::Borrowed(ours),
         Cow::Owned(text) => Cow::Owned(printable(&text)),
     }
-}
-
-/// Whether a character acts on a terminal or an editor rather than being read: it controls, reorders or hides.
-pub fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-/// The nearest of the known words, where one is near enough to be what was meant. A tenant chooses the word, so what
-/// it costs is bounded: no word that is longer than any known one could be is compared at all.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > WORD_BYTES_MAX {
-        return None;
-    }
-    let word = word.to_lowercase();
-    known
-        .into_iter()
-        .filter(|candidate| candidate.len().abs_diff(word.len()) <= edits(candidate))
-        .map(|candidate| (strsim::osa_distance(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= edits(candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Longer words are not misspelt, they are something else.
-const WORD_BYTES_MAX: usize = 128;
-
-/// How many slips may lie between a word and what was meant: one, and one more for every four letters.
-const fn edits(candidate: &str) -> usize {
-    1 + candidate.len() / 4
-}
-
-/// A word that somebody else chose, short enough for a text that may hold many of them.
-pub fn short(text: &str) -> Cow<'_, str> {
-    let whole = cut(text, SHORT_BYTES);
-    if whole.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(format!("{whole}…")) }
-}
-
-const SHORT_BYTES: usize = 80;
-
-/// The whole of a text that fits into `max` bytes, on a character's border.
-pub fn cut(text: &str, max: usize) -> &str {
-    &text[..text.floor_char_boundary(max)]
 }
 
 fn name(problem: &Problem) -> &str {

@@ -9,7 +9,7 @@ import (
 )
 
 func main() {
-	modes := map[string]func([]string){"mount": runMount, "version": runVersion, "echo": runEcho}
+	modes := map[string]func([]string){"mount": runMount, "version": runVersion}
 	if len(os.Args) > 1 {
 		if mode, ok := modes[os.Args[1]]; ok {
 			mode(os.Args[2:])
@@ -18,8 +18,7 @@ func main() {
 	}
 	fmt.Fprintln(os.Stderr, `usage: mountload MODE [flags]
   mount      load a provider with Mount calls
-  version    time from process start to the first answered Version
-  echo       grpc-go server that answers 4 files x 1 KiB`)
+  version    time from process start to the first answered Version`)
 	os.Exit(2)
 }
 

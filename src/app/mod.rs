@@ -31,13 +31,14 @@ use crate::config::{self, Config};
 use crate::dialect::Dialect;
 use crate::dialect::native::Native;
 use crate::engine::{self, Delivery, Engine, Order, Origin};
-use crate::error::{Problem, Problems, Reason, nearest};
+use crate::error::{Problem, Problems, Reason};
 use crate::model::{self, Catalog, Entry, Envelope, StoreName, VersionKey};
 use crate::secret::DigestKey;
 use crate::serve::watchdog::Pulse;
 use crate::serve::{FOLDER_BYTES_MAX, Server, TIME_UNTOLD, admin};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
+use crate::text::nearest;
 
 /// What a test tree may put around every store; the agent that is shipped puts [`as_is`].
 pub type Around = fn(Arc<dyn Store>) -> Arc<dyn Store>;

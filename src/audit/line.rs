@@ -9,8 +9,9 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
 use crate::clock::Wall;
-use crate::error::{self, Reason};
+use crate::error::Reason;
 use crate::model::Subject;
+use crate::text;
 
 /// One thing that happened to one object, or to a mount as a whole.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -263,7 +264,7 @@ fn milliseconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result
 fn bounded<S: Serializer>(text: &Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
     match text {
         Some(text) if text.len() > Line::TEXT_MAX => {
-            let kept = error::cut(text, Line::TEXT_MAX - '…'.len_utf8());
+            let kept = text::shorten(text, Line::TEXT_MAX - '…'.len_utf8());
             serializer.collect_str(&format_args!("{kept}…"))
         }
         text => text.serialize(serializer),
@@ -280,7 +281,7 @@ impl Formatter for Printable {
             return out.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;
-        while let Some((at, hostile)) = rest.char_indices().find(|(_, c)| error::is_hostile(*c)) {
+        while let Some((at, hostile)) = rest.char_indices().find(|(_, c)| text::is_hostile(*c)) {
             out.write_all(&rest.as_bytes()[..at])?;
             for unit in hostile.encode_utf16(&mut [0; 2]) {
                 write!(out, "\\u{unit:04x}")?;

@@ -14,8 +14,9 @@ use crate::clock::Clock;
 use crate::config;
 use crate::driver::{self, Flavour, NewFile, Pod, PodToken, Written};
 use crate::engine::Delivery;
-use crate::error::{Problem, Problems, Reason, nearest};
+use crate::error::{Problem, Problems, Reason};
 use crate::model::{self, Class};
+use crate::text::nearest;
 
 #[derive(Args)]
 pub(super) struct MountArgs {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::KEYS;
-use crate::error::{Problem, Reason, nearest};
+use crate::error::{Problem, Reason};
+use crate::text::nearest;
 use crate::yaml::Node;
 
 /// A mapping under a key, whose entries are taken one by one; what is left is unknown.
@@ -225,7 +226,7 @@ impl<'a> Section<'a> {
     pub(super) fn duration(&self, name: &str, findings: &mut Findings) -> Option<Duration> {
         let what = "is not a duration such as `30s`, `5m` or `1h`, from `100ms` to `24h`";
         let range = Duration::from_millis(100)..=Duration::from_secs(86_400);
-        self.parsed(name, what, findings, |node| duration(node.text()?).filter(|span| range.contains(span)))
+        self.parsed(name, what, findings, |node| node.duration().filter(|span| range.contains(span)))
     }
 
     pub(super) fn word<T: Copy>(
@@ -256,17 +257,4 @@ impl<'a> Section<'a> {
         }
         parsed
     }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..digits].parse().ok()?;
-    let seconds = match &text[digits..] {
-        "s" => number,
-        "m" => number.checked_mul(60)?,
-        "h" => number.checked_mul(3600)?,
-        "ms" => return Some(Duration::from_millis(number)),
-        _ => return None,
-    };
-    Some(Duration::from_secs(seconds))
 }

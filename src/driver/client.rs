@@ -12,8 +12,8 @@ use tonic::{Code, Request, Status};
 
 use super::wire::Link;
 use crate::clock::Clock;
-use crate::error::printable;
 use crate::proto::{API_VERSION, MountRequest, MountResponse, RUNTIME_NAME, VersionRequest};
+use crate::text::printable;
 
 /// What a provider says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +100,6 @@ pub enum Limit {
     /// 4 MiB encoded: the driver's default of `--max-call-recv-msg-size`.
     #[default]
     Driver,
-    /// That many encoded bytes.
-    Bytes(usize),
     /// Any size, for tests that look at an answer that the driver would refuse.
     None,
 }
@@ -110,7 +108,6 @@ impl Limit {
     fn bytes(self) -> usize {
         match self {
             Self::Driver => 4 << 20,
-            Self::Bytes(bytes) => bytes,
             Self::None => usize::MAX,
         }
     }

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Wall;
-use crate::error::{Problem, Reason, printable};
+use crate::error::{Problem, Reason};
 use crate::model::RelPath;
+use crate::text::printable;
 
 /// One file of an answer. Not printable: it holds a value.
 #[derive(Clone, Copy)]

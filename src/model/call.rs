@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 use super::FileMode;
 use super::subject::{AccountName, Namespace, Pod, PodName, PodUid, Subject};
 use super::token::{self, Expected, Tokens};
-use crate::error::{Problem, Problems, Reason, nearest, printable};
+use crate::error::{Problem, Problems, Reason};
 use crate::secret::{Digest, Secret};
+use crate::text::{nearest, printable};
 
 /// A `MountRequest` as it came (`driver.md` §2). Not printable: it carries tokens.
 #[derive(Clone, Default)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Access;
-use crate::error::{Problem, Reason, nearest, short};
+use crate::error::{Problem, Reason};
+use crate::text::{nearest, short};
 
 /// The name of a configured store: a kind (`local`), or one that the administrator chose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

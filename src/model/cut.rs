@@ -2,8 +2,9 @@
 
 use super::material::Part;
 use super::plan::Cut;
-use crate::error::{Problem, Reason, nearest, short};
+use crate::error::{Problem, Reason};
 use crate::secret::Secret;
+use crate::text::{nearest, short};
 
 /// The piece of a part that a file asks for, shared, not copied.
 ///

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Access, FileMode, Locator, RelPath};
-use crate::error::{Problem, Problems, Reason, short};
+use crate::error::{Problem, Problems, Reason};
+use crate::text::short;
 
 /// A checked plan: every path legal, no two files in each other's way, every file cut from a source that exists.
 #[derive(Clone, Debug)]

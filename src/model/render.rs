@@ -6,8 +6,9 @@ use super::cut::cut;
 use super::material::{Fetched, Part};
 use super::plan::{Body, FileSpec, PathRule, Plan, Source};
 use super::{FileMode, RelPath};
-use crate::error::{Problem, Problems, Reason, printable};
+use crate::error::{Problem, Problems, Reason};
 use crate::secret::{Digest, DigestKey, Secret};
+use crate::text::printable;
 
 /// The key under which contents become versions. Kept apart from other keys: it outlives the process where the
 /// administrator names a file, so that replicas and restarts say the same.

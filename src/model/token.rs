@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use super::subject::{AccountName, Namespace, PodUid};
 use crate::clock::Wall;
-use crate::error::{Problem, Reason, printable};
+use crate::error::{Problem, Reason};
 use crate::secret::Secret;
+use crate::text::printable;
 
 /// For whom a token is meant: the text in `CSIDriver.spec.tokenRequests[].audience`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -130,12 +130,12 @@ impl Switch {
 }
 
 /// Keeps the log's thread going. Hold it as long as the process logs.
-pub struct Guard {
+pub struct LogGuard {
     drain: Drain,
     switch: Switch,
 }
 
-impl Guard {
+impl LogGuard {
     /// The level, to be changed.
     pub fn switch(&self) -> Switch {
         self.switch.clone()
@@ -151,7 +151,7 @@ impl Guard {
 ///
 /// # Errors
 /// `setup`: the process has one already, or the system refuses a thread.
-pub fn init(config: &Config, out: Box<dyn Write + Send>, metrics: &Metrics) -> Result<Guard, Problem> {
+pub fn init(config: &Config, out: Box<dyn Write + Send>, metrics: &Metrics) -> Result<LogGuard, Problem> {
     let (subscriber, guard) = build(config, out, metrics)?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| Problem::new(Reason::Setup, "this process has a log already"))?;
@@ -166,7 +166,7 @@ pub fn build(
     config: &Config,
     out: Box<dyn Write + Send>,
     metrics: &Metrics,
-) -> Result<(impl Subscriber + Send + Sync + use<>, Guard), Problem> {
+) -> Result<(impl Subscriber + Send + Sync + use<>, LogGuard), Problem> {
     let (pipe, drain) =
         Pipe::start(out, config.format == Format::Text, metrics.clone()).map_err(|error| {
             Problem::new(Reason::Setup, format!("the log's thread does not start ({})", error.kind()))
@@ -179,7 +179,7 @@ pub fn build(
         Format::Text => layer.boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(Cap(switch.clone())));
-    Ok((subscriber, Guard { drain, switch }))
+    Ok((subscriber, LogGuard { drain, switch }))
 }
 
 /// Our own lines at the level of the switch, all others at `info` at most.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::Metrics;
-use crate::error::printable;
+use crate::text::printable;
 
 /// Most lines that wait.
 pub(super) const LINES_MAX: usize = 4096;

@@ -1,6 +1,7 @@
 //! The nodes of the tree, and the few readings of a scalar that every dialect shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A node, and where it starts.
 #[derive(Clone, Debug)]
@@ -80,6 +81,21 @@ impl Node {
         match scalar.plain("bool")? {
             "true" | "True" | "TRUE" => Some(true),
             "false" | "False" | "FALSE" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A duration: a whole number with `ms`, `s`, `m` or `h` behind it, or `0`.
+    pub fn duration(&self) -> Option<Duration> {
+        let text = self.text()?;
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let number: u64 = text[..digits].parse().ok()?;
+        match &text[digits..] {
+            "" if number == 0 => Some(Duration::ZERO),
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => Some(Duration::from_secs(number)),
+            "m" => number.checked_mul(60).map(Duration::from_secs),
+            "h" => number.checked_mul(3600).map(Duration::from_secs),
             _ => None,
         }
     }

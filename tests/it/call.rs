@@ -6,13 +6,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
-use latchkey::error::{Problem, Problems, Reason, nearest, printable};
+use latchkey::error::{Problem, Problems, Reason};
 use latchkey::model::locator::local::{Access, EntryPath, Locator};
 use latchkey::model::{
     self, AccountName, Audience, Body, Call, Caller, Cut, Envelope, FileMode, FileSpec, Namespace, PathRule,
     Plan, RelPath, Source, StoreName, Subject, Want,
 };
 use latchkey::policy::{Pattern, Rule, Rules, permit};
+use latchkey::text::{nearest, printable};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

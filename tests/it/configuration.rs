@@ -95,6 +95,32 @@ fn a_process_may_not_end_before_it_is_unwell() {
 }
 
 #[test]
+fn a_key_with_nothing_behind_it_is_no_key_that_was_left_out() {
+    for (text, path) in [
+        ("policy:\n  rules:\n  # - { namespaces: [a] }\n", "policy.rules"),
+        ("stores: { local: { file: /a, identity: /b, issuer: , jwks: , audience: } }", "stores.local.issuer"),
+        ("audit: { required: ~ }", "audit.required"),
+    ] {
+        let text = refused(text);
+        assert!(text.contains(path) && text.contains("has no value"), "{text}");
+    }
+    assert!(read("policy:\nlimits:\naudit:\n").is_ok(), "a section may be empty");
+}
+
+#[test]
+fn numbers_out_of_reason_are_refused() {
+    for text in [
+        "limits: { mountsInFlight: 9999999999999999999 }",
+        "limits: { mountsInFlight: 0 }",
+        "limits: { drain: 0s }",
+        "limits: { drain: 25h }",
+        "audit: { queueLines: 99999999 }",
+    ] {
+        refused(text);
+    }
+}
+
+#[test]
 fn the_environment_stands_in_for_a_local_store_that_the_file_does_not_name() {
     let environment = |name: &str| match name {
         "LATCHKEY_LOCAL_FILE" => Some("/env.age".to_owned()),

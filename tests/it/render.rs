@@ -9,8 +9,8 @@ use latchkey::model::{
     Access, Body, Cut, Fetched, FileMode, FileSpec, Kind, Locator, Material, Part, PathRule, Plan, RelPath,
     Rendered, Source, StoreName, VersionKey, Want, render,
 };
-use latchkey::proto;
 use latchkey::secret::{DigestKey, Secret};
+use latchkey::serve::response;
 use proptest::prelude::*;
 use prost::Message as _;
 use zeroize::Zeroizing;
@@ -89,26 +89,6 @@ fn refused(outcome: Result<Rendered, Problems>) -> Vec<Problem> {
 
 fn contents(rendered: &Rendered) -> Vec<(&str, Vec<u8>)> {
     rendered.files().iter().map(|file| (file.path.as_str(), file.contents.share().to_vec())).collect()
-}
-
-/// The answer that goes on the wire.
-fn response(rendered: Rendered) -> proto::MountResponse {
-    let (files, versions) = rendered.into_parts();
-    proto::MountResponse {
-        object_version: versions
-            .into_iter()
-            .map(|version| proto::ObjectVersion { id: version.id, version: version.version })
-            .collect(),
-        error: None,
-        files: files
-            .into_iter()
-            .map(|file| proto::File {
-                path: file.path.as_str().to_owned(),
-                mode: file.mode.bits().into(),
-                contents: file.contents.share(),
-            })
-            .collect(),
-    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use super::keys::{self, Found, document, is_name, key, listed};
 use super::secrets::Declared;
 use super::{FILES, SECRETS};
-use crate::error::{Problem, Reason, nearest, short};
+use crate::error::{Problem, Reason};
 use crate::model::{Body, Cut, FileMode, FileSpec, PathRule, Plan, RelPath};
+use crate::text::{nearest, short};
 use crate::yaml::Node;
 
 /// Keys of a file.

@@ -8,8 +8,9 @@ mod secrets;
 
 use self::keys::Found;
 use crate::dialect::{Dialect, Facts, Param};
-use crate::error::{Problem, Problems, Reason, nearest, short};
+use crate::error::{Problem, Problems, Reason};
 use crate::model::{Attributes, Catalog, Plan};
+use crate::text::{nearest, short};
 
 /// The dialect of `provider: latchkey`.
 #[derive(Clone, Copy, Debug)]

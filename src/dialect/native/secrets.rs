@@ -1,13 +1,13 @@
 //! `secrets`: what to read. Each entry is a name and the keys of its store's kind.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::SECRETS;
 use super::keys::{self, Found, document, is_name, key, listed};
-use crate::error::{Problem, Reason, nearest, short};
+use crate::error::{Problem, Reason};
 use crate::model::locator::local::{self, EntryPath};
 use crate::model::{Access, Catalog, Entry, Locator, Plan, Source, Want};
+use crate::text::{nearest, short};
 use crate::yaml::Node;
 
 /// A secret of the class.
@@ -115,7 +115,7 @@ impl Reader<'_> {
         let path = self.path(secret);
         let version = self.value(secret, "version", version, VERSION);
         let optional = self.value(secret, "optional", Node::bool, "`true` or `false`");
-        let fresh = self.value(secret, "fresh", |node| duration(node.text()?), FRESH);
+        let fresh = self.value(secret, "fresh", Node::duration, FRESH);
         let (true, Some(entry), Some(path), Ok(version), Ok(optional), Ok(fresh)) =
             (named, entry, path, version, optional, fresh)
         else {
@@ -214,22 +214,4 @@ fn version(node: &Node) -> Option<u64> {
     let text = node.text()?;
     let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     if digits { text.parse().ok() } else { None }
-}
-
-/// A whole number of seconds, minutes or hours.
-fn duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return None,
-    };
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }

@@ -11,8 +11,9 @@ use super::disk::{self, Claim, Role, Source};
 use super::document::{self, Document, Entry, Version};
 use super::seal::{self, Identities};
 use crate::clock::Clock;
-use crate::error::{Problem, Reason, nearest};
+use crate::error::{Problem, Reason};
 use crate::secret::Secret;
+use crate::text::nearest;
 
 pub use super::disk::FILE_BYTES_MAX;
 pub use super::document::{ENTRIES_MAX, FIELD_BYTES_MAX, VALUE_BYTES_MAX, VERSIONS_MAX};
@@ -283,7 +284,7 @@ fn checked(content: Content) -> Result<document::Content, Problem> {
             if let Some(name) = fields.keys().find(|name| !document::is_field_name(name)) {
                 let what = "the name of a field is empty, longer than 253 bytes, or has a control character";
                 return Err(Problem::new(Reason::Invalid, what)
-                    .object(format!("field `{}`", crate::error::cut(name, 64)))
+                    .object(format!("field `{}`", crate::text::shorten(name, 64)))
                     .remedy("name it otherwise"));
             }
             let fields = fields.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();

@@ -19,10 +19,11 @@ use self::document::{Content, Document, Entry};
 use self::reload::Reloaded;
 use super::{Authority, Cx, Proof, Scope, Session, Store};
 use crate::clock::{Span, Wall};
-use crate::error::{Fault, Problem, Reason, nearest};
+use crate::error::{Fault, Problem, Reason};
 use crate::model::locator::local::{EntryPath, Locator as Wanted};
 use crate::model::{Access, Audience, Kind, Locator, Material, Part, StoreName, Subject, Token};
 use crate::secret::Secret;
+use crate::text::nearest;
 
 /// Which files make up a store, and whose word counts.
 #[derive(Clone, Debug)]

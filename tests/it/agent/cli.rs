@@ -141,6 +141,12 @@ fn a_token_proves_who_asks() {
     let agent = bench();
     let issuer = Issuer::new();
     issuer.trusted_by(&agent, "");
+    // Kubelet binds tokens to a pod, which is then the pod that is played; the sync controller's are bound to none.
+    let bound = issuer.sign(&claims("app"));
+    fs::write(agent.path("bound"), &bound).unwrap();
+    let given = format!("{AUDIENCE}={}", agent.path("bound").display());
+    let (code, _, err) = mount(&agent, "one.yaml", &["-s", "app", "--token", &given]);
+    assert!(code == Some(0) && err.contains("\"pod\":\"app-1\""), "{err}");
     let mut claims = claims("app");
     claims["kubernetes.io"].as_object_mut().unwrap().remove("pod");
     let token = issuer.sign(&claims);

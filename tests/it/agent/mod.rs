@@ -8,6 +8,7 @@ mod envelope;
 mod flavours;
 mod floods;
 mod holders;
+mod hostile;
 mod load;
 mod mount;
 mod process;

@@ -147,7 +147,7 @@ fn p_07_hostile_characters_are_escaped() {
     let hostile = "a\nb\r\t\x1b[31m\x7f\u{85}\u{200b}\u{2028}\u{202e}\u{feff}\"\\ä";
     let line = text(&full(hostile));
     let body = line.strip_suffix('\n').unwrap();
-    assert!(body.chars().all(|c| !latchkey::error::is_hostile(c)), "{line:?}");
+    assert!(body.chars().all(|c| !latchkey::text::is_hostile(c)), "{line:?}");
     assert!(body.contains(r"\u202e") && body.contains('ä'));
 }
 

@@ -115,7 +115,7 @@ fn a_violation_is_printed_with_its_place_and_its_reason() {
     let found = run("policy", "//! Synthetic.\n\nuse crate::net::Client;\n");
     assert_eq!(
         found[0].to_string(),
-        "src/policy.rs:3: unit `policy` may not use `net::Client`: decides from nouns alone (it may use: model error)"
+        "src/policy.rs:3: unit `policy` may not use `net::Client`: decides from nouns alone (it may use: model error text)"
     );
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use latchkey::clock::{Clock, Wall};
-use latchkey::telemetry::log::{self, Format, Guard, Level};
+use latchkey::telemetry::log::{self, Format, Level, LogGuard};
 use latchkey::telemetry::{Config, Metrics, install_panic_hook};
 
 #[derive(Clone, Default)]
@@ -41,7 +41,7 @@ fn metrics() -> Metrics {
 }
 
 /// What is written when `body` logs.
-fn logged(format: Format, level: Level, body: impl FnOnce(&Guard)) -> String {
+fn logged(format: Format, level: Level, body: impl FnOnce(&LogGuard)) -> String {
     let page = Page::default();
     let config = Config { format, level };
     let (subscriber, guard) = log::build(&config, Box::new(page.clone()), &metrics()).unwrap();
@@ -129,7 +129,7 @@ fn the_level_changes_while_it_runs() {
     assert!(text.contains(r#""round":2"#), "{text}");
 }
 
-fn stuck(metrics: &Metrics, lines: usize, text: &str) -> (Sender<()>, Guard, Duration) {
+fn stuck(metrics: &Metrics, lines: usize, text: &str) -> (Sender<()>, LogGuard, Duration) {
     let (release, gate) = channel();
     let (subscriber, guard) = log::build(&Config::default(), Box::new(Stuck(gate)), metrics).unwrap();
     let start = Clock::system().now();
