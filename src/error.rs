@@ -258,9 +258,10 @@ impl Problems {
                 _ => format!("\n{} ({} of {total}): {problem}", problem.reason, index + 1),
             };
             // What is kept free holds the names of the rest: no failing object goes unnamed for want of room.
-            let rest: usize = self.0[index + 1..].iter().map(|rest| name(rest).len() + 2).sum::<usize>() + 32;
+            let rest: usize =
+                self.0[index + 1..].iter().map(|rest| name(rest).len() + 2).sum::<usize>() + MORE_BYTES;
             let room = Self::TEXT_MAX
-                .saturating_sub(text.len() + if index + 1 < total { rest.min(2048) } else { 0 });
+                .saturating_sub(text.len() + if index + 1 < total { rest.min(REST_BYTES_MAX) } else { 0 });
             if line.len() > room && index > 0 {
                 name_the_rest(&mut text, &self.0[index..]);
                 break;
@@ -330,6 +331,11 @@ fn safe(text: Cow<'static, str>) -> Cow<'static, str> {
         Cow::Owned(text) => Cow::Owned(printable(&text)),
     }
 }
+
+/// Room for `and N more: `.
+const MORE_BYTES: usize = 32;
+/// Most of a text that is kept free for the names of problems that do not fit: half, so that the first few are told whole.
+const REST_BYTES_MAX: usize = Problems::TEXT_MAX / 2;
 
 fn name(problem: &Problem) -> &str {
     problem.place.object.as_deref().or(problem.place.parameter.as_deref()).unwrap_or("another")

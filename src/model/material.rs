@@ -25,7 +25,7 @@ pub struct Part {
     pub fields: BTreeMap<String, Secret>,
 }
 
-/// What an object's life is like. Leases, certificates and rotating roles join with the issue that keeps them.
+/// What an object's life is like. Leases, certificates and rotating roles join with the first store that has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// May change at any time.

@@ -26,6 +26,22 @@ fn an_empty_file_has_every_default() {
 }
 
 #[test]
+fn the_defaults_that_the_page_tells_are_those_that_hold() {
+    let page = latchkey::config::reference();
+    let rows = page.lines().filter_map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (section, key) = cells.get(1)?.trim_matches('`').split_once('.')?;
+        let told = matches!(section, "limits" | "audit") && !cells[3].contains(' ');
+        told.then(|| format!("{section}: {{ {key}: {} }}\n", cells[3]))
+    });
+    let rows: Vec<String> = rows.collect();
+    assert_eq!(rows.len(), 9, "{rows:?}");
+    for row in rows {
+        assert_eq!(format!("{:?}", read(&row).unwrap()), format!("{:?}", read("").unwrap()), "{row}");
+    }
+}
+
+#[test]
 fn every_key_is_read() {
     let config = read(
         "stores:\n  local: { file: /a, identity: /b, issuer: i, jwks: /j, audience: l }\n  two: { kind: local, file: /c, identity: /d }\n\
