@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -98,7 +99,7 @@ impl Server {
                 metrics: self.metrics.clone(),
                 clock: self.clock,
             };
-            let mut keeper = SocketKeeper {
+            keepers.push(SocketKeeper {
                 name: Name::new(self.folder.join(format!("{provider}.sock"))),
                 state: None,
                 listener: None,
@@ -106,11 +107,11 @@ impl Server {
                 guard,
                 permits: Arc::clone(&permits),
                 running: running.clone(),
-            };
-            keeper.look().await;
-            keepers.push(keeper.keep());
+            });
         }
-        (running, keepers)
+        // All at once: a stranger who holds one name in silence keeps no other name waiting.
+        join_all(keepers.iter_mut().map(SocketKeeper::look)).await;
+        (running, keepers.into_iter().map(SocketKeeper::keep).collect())
     }
 }
 
