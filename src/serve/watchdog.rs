@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 
 /// How long the runtime may stand still.
 #[derive(Clone, Copy, Debug)]
@@ -46,18 +46,14 @@ impl Pulse {
         let pulse = Self(Arc::clone(&beat));
         let every = patience.every();
         let watching = move || {
-            let (mut seen, mut last, mut stalled) = (0u64, clock.now(), Duration::ZERO);
+            let mut stall = Stall { every, seen: 0, last: clock.now(), lasted: Duration::ZERO };
             loop {
                 thread::park_timeout(every);
-                let (count, now) = (beat.count.load(Ordering::Relaxed), clock.now());
+                let count = beat.count.load(Ordering::Relaxed);
                 if count == STOPPED {
                     return;
                 }
-                // A machine that was suspended, or a frozen group, ran neither of us: only time that this thread
-                // itself was awake for counts.
-                let awake = (now - last).min(every * 2);
-                stalled = if count == seen { stalled + awake } else { Duration::ZERO };
-                (seen, last) = (count, now);
+                let stalled = stall.feel(count, clock.now());
                 beat.unwell.store(stalled >= patience.unwell, Ordering::Relaxed);
                 if stalled >= patience.dead {
                     return end(stalled);
@@ -89,4 +85,42 @@ impl Pulse {
     }
 }
 
+/// How long the pulse has not moved.
+struct Stall {
+    every: Duration,
+    seen: u64,
+    last: Instant,
+    lasted: Duration,
+}
+
+impl Stall {
+    /// A machine that was suspended, or a frozen group, ran neither the runtime nor this thread: only time that the
+    /// thread itself was awake for counts.
+    fn feel(&mut self, count: u64, now: Instant) -> Duration {
+        let awake = (now - self.last).min(self.every * 2);
+        self.lasted = if count == self.seen { self.lasted + awake } else { Duration::ZERO };
+        (self.seen, self.last) = (count, now);
+        self.lasted
+    }
+}
+
 const STOPPED: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Stall;
+    use crate::clock::Clock;
+
+    #[test]
+    fn only_time_that_the_watch_was_awake_for_counts() {
+        let (start, second) = (Clock::system().now(), Duration::from_secs(1));
+        let mut stall = Stall { every: second, seen: 7, last: start, lasted: Duration::ZERO };
+        // Eight hours of suspend are two beats at most, whoever wakes first.
+        assert_eq!(stall.feel(7, start + second * 28_800), second * 2);
+        assert_eq!(stall.feel(8, start + second * 28_801), Duration::ZERO);
+        let stalled = (28_802..28_832).map(|tick| stall.feel(8, start + second * tick)).last();
+        assert_eq!(stalled, Some(second * 30));
+    }
+}
