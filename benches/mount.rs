@@ -17,7 +17,7 @@ use latchkey::dialect::{Dialect, Facts, native::Native};
 use latchkey::driver::{self, Flavour, Pod};
 use latchkey::engine::{Engine, Limits, Order, Origin, Parts};
 use latchkey::model::{
-    Access, Attributes, Call, Catalog, Entry, Envelope, FileMode, StoreName, VersionKey, locator,
+    Attributes, Call, Catalog, Defaults, Entry, Envelope, FileMode, StoreName, VersionKey, locator,
 };
 use latchkey::policy::Rules;
 use latchkey::secret::DigestKey;
@@ -29,8 +29,9 @@ const SECRETS: &str = "o0: { store: local, path: bench/o0 }\no1: { store: local,
                        o2: { store: local, path: bench/o2 }\no3: { store: local, path: bench/o3 }\n";
 
 fn catalog() -> Catalog {
-    let access = locator::local::Access { store: StoreName::parse("local").unwrap(), audience: None };
-    Catalog::new([Entry { access: Access::Local(access) }])
+    let store = StoreName::parse("local").unwrap();
+    let access = locator::local::Access { store: store.clone(), audience: None };
+    Catalog::new([Entry { store, defaults: Defaults::Local(access), fresh: None }])
 }
 
 fn engine(folder: &Path) -> Arc<Engine> {
@@ -94,7 +95,8 @@ fn parts(criterion: &mut Criterion) {
         bencher.iter(|| Call::parse(black_box(&envelope)).unwrap());
     });
     let attributes = Attributes::new(BTreeMap::from([("secrets".to_owned(), SECRETS.to_owned())]));
-    let (catalog, facts) = (catalog(), Facts { mode: FileMode::DEFAULT, publish: false });
+    let digests = DigestKey::new(&[7; 32]);
+    let (catalog, facts) = (catalog(), Facts { mode: FileMode::DEFAULT, publish: false, digests: &digests });
     criterion.bench_function("parse the class", |bencher| {
         bencher.iter(|| Native.parse(black_box(&attributes), facts, &catalog).unwrap());
     });

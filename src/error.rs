@@ -302,14 +302,14 @@ pub struct Fault {
     pub problem: Problem,
     /// Whether another attempt can help.
     pub retry: Retry,
-    /// Whether the request had been sent, so that its effect may have happened.
-    pub sent: bool,
+    /// Whether its effect may have happened all the same: it was sent, and no answer says that it was refused.
+    pub doubtful: bool,
 }
 
 impl Fault {
     /// A failure that no other attempt can mend, of something that was never sent.
     pub fn never(problem: Problem) -> Self {
-        Self { problem, retry: Retry::Never, sent: false }
+        Self { problem, retry: Retry::Never, doubtful: false }
     }
 }
 
@@ -322,6 +322,8 @@ pub enum Retry {
     Backoff,
     /// Not before this has passed, as the backend asked.
     After(Duration),
+    /// With a new session: the backend no longer knows this one.
+    Login,
 }
 
 /// Our own words as they are, any other text [`printable`].

@@ -11,8 +11,11 @@ pub mod driver;
 pub mod engine;
 pub mod error;
 pub mod model;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod policy;
 pub mod proto;
+pub mod room;
 pub mod secret;
 pub mod serve;
 pub mod store;

@@ -4,7 +4,7 @@
 #[cfg(feature = "local")]
 pub mod local;
 
-#[cfg(not(feature = "local"))]
+#[cfg(not(any(feature = "local", feature = "vault")))]
 compile_error!(
     "an agent without a store serves nobody: choose a feature of at least one store, such as `local`"
 );
@@ -32,7 +32,9 @@ use crate::dialect::Dialect;
 use crate::dialect::native::Native;
 use crate::engine::{self, Delivery, Engine, Order, Origin};
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{self, Catalog, Entry, Envelope, StoreName, VersionKey};
+use crate::model::{self, Catalog, Defaults, Entry, Envelope, StoreName, VersionKey};
+#[cfg(feature = "net")]
+use crate::net::Net;
 use crate::secret::DigestKey;
 use crate::serve::watchdog::Pulse;
 use crate::serve::{FOLDER_BYTES_MAX, Server, TIME_UNTOLD, admin};
@@ -104,18 +106,29 @@ fn engine(
 ) -> Result<Arc<Engine>, Problems> {
     let mut stores: BTreeMap<StoreName, Arc<dyn Store>> = BTreeMap::new();
     let mut entries = Vec::new();
+    #[cfg(feature = "net")]
+    let net = Arc::new(Net::new(config.net.clone(), clock, metrics.clone())?);
+    #[cfg(feature = "vault")]
+    let vault: Arc<dyn Store> = Arc::new(store::vault::Vault::new(net));
     for store in &config.stores {
         match store {
             #[cfg(feature = "local")]
             config::Store::Local(config) => {
                 entries.push(Entry {
-                    access: model::Access::Local(model::locator::local::Access {
+                    store: config.name.clone(),
+                    defaults: Defaults::Local(model::locator::local::Access {
                         store: config.name.clone(),
                         audience: config.verify.as_ref().map(|verify| verify.audience.clone()),
                     }),
+                    fresh: None,
                 });
                 stores
                     .insert(config.name.clone(), around(Arc::new(store::local::Local::new(config.clone()))));
+            }
+            #[cfg(feature = "vault")]
+            config::Store::Vault(entry) => {
+                stores.insert(entry.store.clone(), around(Arc::clone(&vault)));
+                entries.push(entry.clone());
             }
         }
     }

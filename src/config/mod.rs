@@ -12,6 +12,10 @@ use crate::audit;
 use crate::engine;
 use crate::error::{Problem, Problems, Reason};
 use crate::model::StoreName;
+#[cfg(feature = "vault")]
+use crate::model::{Defaults, Entry, locator::vault};
+#[cfg(feature = "net")]
+use crate::net;
 use crate::policy::{Pattern, Rule, Rules};
 use crate::serve::watchdog::Patience;
 #[cfg(feature = "local")]
@@ -35,6 +39,9 @@ pub struct Config {
     pub drain: Duration,
     /// How long the runtime may stand still.
     pub patience: Patience,
+    /// Outgoing HTTP.
+    #[cfg(feature = "net")]
+    pub net: net::Config,
     /// The audit trail.
     pub audit: audit::Config,
     /// Whether unchanged deliveries are written each.
@@ -47,6 +54,9 @@ pub enum Store {
     /// The embedded encrypted file.
     #[cfg(feature = "local")]
     Local(local::Config),
+    /// Vault or OpenBao.
+    #[cfg(feature = "vault")]
+    Vault(Entry),
 }
 
 /// Largest configuration: far more than anyone writes by hand, and far less than harms.
@@ -108,11 +118,14 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
         version_key: versions.text("keyFile", findings).map(PathBuf::from),
         limits: engine::Limits {
             mounts: limits.number("mountsInFlight", 1..=1_000_000, findings).unwrap_or(defaults.0.mounts),
+            room_bytes: defaults.0.room_bytes,
             answer_bytes: limits
                 .number("answerBytes", 1024..=1 << 30, findings)
                 .unwrap_or(defaults.0.answer_bytes),
         },
         drain: limits.duration("drain", findings).unwrap_or(DRAIN),
+        #[cfg(feature = "net")]
+        net: net::Config::default(),
         patience: patience(&limits, findings, defaults.1),
         audit: audit::Config {
             file: audit.text("sink", findings).filter(|sink| *sink != "stdout").map(PathBuf::from),
@@ -169,6 +182,12 @@ fn stores(
         match store.text("kind", findings).unwrap_or(name) {
             #[cfg(feature = "local")]
             "local" => stores.extend(local_store(store_name, &store, findings)),
+            #[cfg(feature = "vault")]
+            "vault" | "openbao" => stores.push(Store::Vault(Entry {
+                store: store_name,
+                defaults: Defaults::Vault(vault::Defaults::default()),
+                fresh: None,
+            })),
             _ => {
                 let remedy = format!("this build has: {}", KINDS.join(", "));
                 findings.add(

@@ -5,6 +5,7 @@ pub mod native;
 
 use crate::error::Problems;
 use crate::model::{Attributes, Catalog, FileMode, Plan};
+use crate::secret::DigestKey;
 
 /// One provider's parameters.
 pub trait Dialect: Send + Sync {
@@ -18,7 +19,7 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// Everything that is wrong with the class.
-    fn parse(&self, attributes: &Attributes, facts: Facts, catalog: &Catalog) -> Result<Plan, Problems>;
+    fn parse(&self, attributes: &Attributes, facts: Facts<'_>, catalog: &Catalog) -> Result<Plan, Problems>;
 }
 
 /// One parameter of a class.
@@ -31,10 +32,12 @@ pub struct Param {
 }
 
 /// What a dialect may know of the call besides the class.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts {
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
     /// The mode of files that ask for none.
     pub mode: FileMode,
     /// Whether the pod names a `nodePublishSecretRef`.
     pub publish: bool,
+    /// The key of digests: of arguments that a locator holds.
+    pub digests: &'a DigestKey,
 }

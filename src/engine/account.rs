@@ -96,10 +96,10 @@ impl Story {
     }
 
     /// Points a line at an object, and at the token that was used for it.
-    fn point<'a>(&'a self, line: &mut Line<'a>, source: &'a model::Source, object: &'a str) {
+    fn point<'a>(&'a self, line: &mut Line<'a>, source: &'a model::Source, object: &'a Object) {
         line.store = Some(source.access.store().as_str());
-        line.endpoint = Some(source.access.endpoint());
-        line.object = Some(object);
+        line.endpoint = Some(&object.endpoint);
+        line.object = Some(&object.locator);
         if let (Some(audience), Some(call)) = (source.access.audience(), &self.call) {
             line.audience = Some(audience.as_str());
             line.jti = call.tokens.get(audience).and_then(|token| token.claims.id.as_deref());
@@ -108,6 +108,20 @@ impl Story {
 
     fn class(&self) -> Option<&str> {
         self.call.as_ref().and_then(|call| call.class.as_deref())
+    }
+}
+
+/// How a line spells an object, and where it stands.
+struct Object {
+    locator: String,
+    endpoint: String,
+}
+
+impl Object {
+    fn of(source: &model::Source) -> Self {
+        let endpoint = source.access.endpoints().next();
+        let endpoint = endpoint.map_or_else(|| "local".to_owned(), |endpoint| endpoint.address.site());
+        Self { locator: source.locator.to_string(), endpoint }
     }
 }
 
@@ -224,8 +238,7 @@ impl Engine {
         before: &[Digest],
         now: &[Digest],
     ) -> Result<(), Problem> {
-        let objects: Vec<String> =
-            delivery.plan.sources().iter().map(|source| source.locator.to_string()).collect();
+        let objects: Vec<Object> = delivery.plan.sources().iter().map(Object::of).collect();
         let sources = delivery.plan.sources().iter().zip(&objects).enumerate();
         let lines = sources.map(|(index, (source, object))| {
             let got = story.got.get(index).and_then(Option::as_ref);
@@ -246,8 +259,8 @@ impl Engine {
     /// One line for each object that failed, and one for what is about no object.
     async fn refusal_lines(&self, story: &Story, problems: &Problems) -> Result<(), Problem> {
         let sources: &[model::Source] = story.planned.as_ref().map_or(&[], |planned| planned.plan.sources());
-        let known: Vec<(String, String)> =
-            sources.iter().map(|source| (source.label(), source.locator.to_string())).collect();
+        let known: Vec<(String, Object)> =
+            sources.iter().map(|source| (source.label(), Object::of(source))).collect();
         let mut lines: Vec<Line<'_>> = Vec::new();
         for problem in problems.iter() {
             let reason = problem.reason;

@@ -32,7 +32,12 @@ impl Engine {
             groups.entry(&source.access).or_default().push(index);
         }
         story.reading(groups.keys().map(|access| access.store()));
-        let cx = Cx { clock: self.parts.clock, deadline, digests: Arc::clone(&self.digests) };
+        let cx = Cx {
+            clock: self.parts.clock,
+            deadline,
+            digests: Arc::clone(&self.digests),
+            claim: self.room.claim(),
+        };
         let reads =
             groups.iter().map(|(access, indexes)| self.read(&cx, access, indexes, plan.sources(), call));
         let mut answers: Vec<Option<Material>> = vec![None; plan.sources().len()];

@@ -27,6 +27,7 @@ use crate::dialect::{Dialect, Facts};
 use crate::error::{Problem, Problems, Reason};
 use crate::model::{Call, Catalog, Envelope, Plan, Rendered, StoreName, VersionKey, render};
 use crate::policy::{self, Rules};
+use crate::room::Room;
 use crate::secret::{DigestKey, fill_random};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -42,11 +43,13 @@ pub struct Limits {
     pub mounts: usize,
     /// Largest encoded answer, in bytes: the driver's own limit of 4 MiB less a margin.
     pub answer_bytes: usize,
+    /// Replies and answers that are held at once, in bytes, besides what is kept.
+    pub room_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { mounts: 1024, answer_bytes: (4 << 20) - (64 << 10) }
+        Self { mounts: 1024, answer_bytes: (4 << 20) - (64 << 10), room_bytes: 32 << 20 }
     }
 }
 
@@ -79,6 +82,7 @@ pub struct Engine {
     plans: Plans,
     delivered: Delivered,
     permits: Semaphore,
+    room: Room,
     tasks: TaskTracker,
     closing: CancellationToken,
     /// Where the ids of mounts are: a random place and from there on, without asking the system each time.
@@ -113,6 +117,7 @@ impl Engine {
             plans: Plans::default(),
             delivered: Delivered::default(),
             permits: Semaphore::new(parts.limits.mounts),
+            room: Room::new(parts.limits.room_bytes),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ids: AtomicU64::new(random()),
@@ -173,7 +178,7 @@ impl Engine {
         if order.deadline.since(self.parts.clock.now()) < TIME_MIN {
             return Err(Problem::new(Reason::Timeout, "the caller allows too little time for a mount").into());
         }
-        let facts = Facts { mode: call.mode, publish: call.publish.is_some() };
+        let facts = Facts { mode: call.mode, publish: call.publish.is_some(), digests: &self.digests };
         let planned =
             self.plans.parse(&*order.dialect, &call.attributes, facts, &self.parts.catalog, &self.digests)?;
         story.planned(&planned);

@@ -34,7 +34,7 @@ impl Plans {
         &self,
         dialect: &dyn Dialect,
         attributes: &Attributes,
-        facts: Facts,
+        facts: Facts<'_>,
         catalog: &Catalog,
         digests: &DigestKey,
     ) -> Result<Arc<Planned>, Problems> {
@@ -64,7 +64,7 @@ impl Plans {
 /// What the smallest plan takes.
 const KEPT_BYTES: usize = 1024;
 
-fn key(dialect: &dyn Dialect, attributes: &Attributes, facts: Facts, digests: &DigestKey) -> Digest {
+fn key(dialect: &dyn Dialect, attributes: &Attributes, facts: Facts<'_>, digests: &DigestKey) -> Digest {
     let (mode, publish) = (facts.mode.bits().to_be_bytes(), [u8::from(facts.publish)]);
     let mut parts: Vec<&[u8]> = vec![dialect.provider().as_bytes(), &mode, &publish];
     for (key, value) in attributes.iter() {

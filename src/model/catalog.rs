@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-use super::Access;
+use super::endpoint::{Address, Endpoint};
+use super::locator::{local, vault};
 use crate::error::{Problem, Reason};
 use crate::text::{nearest, short};
 
@@ -34,8 +36,32 @@ impl fmt::Display for StoreName {
 /// A configured store: how to reach it when the class says nothing more.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Its name.
+    pub store: StoreName,
     /// The administrator's defaults.
-    pub access: Access,
+    pub defaults: Defaults,
+    /// How old its objects may be where the class does not say; `None` for the kind's own rule.
+    pub fresh: Option<Duration>,
+}
+
+/// What an administrator says of a store, by its kind. A store of each kind that needs no setting of its own is always
+/// there, under the name of its kind.
+#[derive(Clone, Debug)]
+pub enum Defaults {
+    /// The embedded encrypted file.
+    Local(local::Access),
+    /// Vault or OpenBao.
+    Vault(vault::Defaults),
+}
+
+impl Defaults {
+    /// The endpoint that the administrator names.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Local(_) => None,
+            Self::Vault(defaults) => defaults.endpoint.as_ref(),
+        }
+    }
 }
 
 /// All configured stores. Filled by `config`, read by dialects.
@@ -45,7 +71,18 @@ pub struct Catalog(BTreeMap<StoreName, Entry>);
 impl Catalog {
     /// From what the configuration names.
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
-        Self(entries.into_iter().map(|entry| (entry.access.store().clone(), entry)).collect())
+        Self(entries.into_iter().map(|entry| (entry.store.clone(), entry)).collect())
+    }
+
+    /// All of them, by name.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values()
+    }
+
+    /// The administrator's endpoint at this address, if one of the stores has it: a class that spells it out means that
+    /// very one, its TLS settings included.
+    pub fn endpoint(&self, address: &Address) -> Option<&Endpoint> {
+        self.entries().filter_map(|entry| entry.defaults.endpoint()).find(|known| known.address == *address)
     }
 
     /// The store of that name.

@@ -1,8 +1,11 @@
 //! What a store brings back. Below `store`, since rendering and leases need it.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use super::plan::Plan;
+use crate::clock::Instant;
 use crate::secret::Secret;
 
 /// One object as its backend gave it.
@@ -25,13 +28,59 @@ pub struct Part {
     pub fields: BTreeMap<String, Secret>,
 }
 
-/// What an object's life is like. Leases, certificates and rotating roles join with the first store that has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an object's life is like, as the reply says, never its path.
+#[derive(Clone, Debug)]
 pub enum Kind {
     /// May change at any time.
     Static,
     /// This version never changes.
     Pinned,
+    /// Issued to whoever asked, and good for as long as its lease is.
+    Leased(Lease),
+    /// Issued to whoever asked, and not again: never kept, never shared.
+    OneShot,
+}
+
+impl Kind {
+    /// Whether others of the same authority may be served it, and later calls.
+    pub fn shared(&self) -> bool {
+        match self {
+            Self::Static | Self::Pinned => true,
+            Self::Leased(_) | Self::OneShot => false,
+        }
+    }
+}
+
+/// A lease as it was issued.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// What it is renewed and revoked by.
+    pub id: LeaseId,
+    /// How long it is good, from `issued` on.
+    pub granted: Duration,
+    /// Whether it can be renewed at all.
+    pub renewable: bool,
+    /// Before the request was sent.
+    pub issued: Instant,
+}
+
+/// The id of a lease: whoever knows it may end it, so it is not printed.
+#[derive(Clone)]
+pub struct LeaseId(pub Secret);
+
+impl fmt::Debug for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeaseId")
+    }
+}
+
+/// What a renewal brought: the reply is the truth, whatever was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// How long from now.
+    pub granted: Duration,
+    /// Whether it can be renewed again.
+    pub renewable: bool,
 }
 
 /// What a mount's sources brought, by their place in the plan; `None` for an optional one that is absent.

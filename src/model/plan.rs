@@ -94,6 +94,27 @@ pub enum Cut {
     Whole,
     /// One of its fields.
     Field(String),
+    /// One of its fields, whose text is an encoding of the content.
+    Decoded(String, Encoding),
+}
+
+/// How a backend's text stands for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// RFC 4648 base64 with the standard alphabet and padding; line breaks are ignored (Go's `StdEncoding`).
+    Base64,
+    /// Pairs of hexadecimal digits.
+    Hex,
+}
+
+impl Encoding {
+    /// Its name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Hex => "hex",
+        }
+    }
 }
 
 impl Plan {

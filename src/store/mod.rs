@@ -3,14 +3,19 @@
 
 #[cfg(feature = "local")]
 pub mod local;
+#[cfg(feature = "vault")]
+pub mod vault;
 
+use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, Instant, Span};
-use crate::error::Fault;
-use crate::model::{Access, Locator, Material, Publish, Subject, Token};
+use crate::error::{Fault, Problem, Reason};
+use crate::model::{Access, Grant, Lease, LeaseId, Locator, Material, Publish, Subject, Token};
+use crate::room::Claim;
 use crate::secret::{Digest, DigestKey, Secret};
 
 /// A backend.
@@ -37,6 +42,65 @@ pub trait Store: Send + Sync {
         access: &'a Access,
         wanted: &'a [Locator],
     ) -> BoxFuture<'a, Vec<Result<Material, Fault>>>;
+
+    /// How the engine treats what this store gives.
+    fn manners(&self) -> Manners;
+
+    /// Makes a session or a lease last longer.
+    fn renew<'a>(
+        &'a self,
+        cx: &'a Cx,
+        session: &'a Session,
+        access: &'a Access,
+        what: Renew<'a>,
+    ) -> BoxFuture<'a, Result<Grant, Fault>> {
+        let _ = (cx, session, access, what);
+        Box::pin(ready(Err(Fault::never(unsupported("renewal")))))
+    }
+
+    /// Ends a session with all its leases, or one lease.
+    fn revoke<'a>(
+        &'a self,
+        cx: &'a Cx,
+        session: &'a Session,
+        access: &'a Access,
+        what: Revoke<'a>,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        let _ = (cx, session, access, what);
+        Box::pin(ready(Err(Fault::never(unsupported("revocation")))))
+    }
+}
+
+fn unsupported(what: &str) -> Problem {
+    Problem::new(Reason::Bug, format!("this store has no {what}, and was asked for one"))
+}
+
+/// How the engine treats what a store gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// Objects of one [`Store::fetch`]; the engine asks for more in several at once.
+    pub batch: usize,
+    /// How old an object may be where neither class nor configuration says; zero where nothing is kept at all, sessions
+    /// included, since asking costs nothing.
+    pub fresh: Duration,
+}
+
+/// What is renewed.
+#[derive(Clone, Copy)]
+pub enum Renew<'a> {
+    /// The session itself.
+    Session,
+    /// A lease of the session's.
+    Lease(&'a Lease),
+}
+
+/// What is ended.
+#[derive(Clone, Copy)]
+pub enum Revoke<'a> {
+    /// The session itself, with everything that was issued through it.
+    Session,
+    /// One lease.
+    Lease(&'a LeaseId),
 }
 
 /// What every operation may use.
@@ -47,6 +111,8 @@ pub struct Cx {
     pub deadline: Instant,
     /// The key of digests that live as long as this process.
     pub digests: Arc<DigestKey>,
+    /// Takes room for replies that are large.
+    pub claim: Claim,
 }
 
 /// Whose a session is: who else may be served through it.

@@ -153,7 +153,8 @@ fn every_flag_and_key_is_one_that_the_program_knows() {
 
 #[test]
 fn the_store_is_where_the_secret_is_mounted_and_its_key_is_the_agents_alone() {
-    let Store::Local(store) = &configuration().stores[0];
+    let configuration = configuration();
+    let Store::Local(store) = &configuration.stores[0] else { panic!("the store is a local one") };
     let folder = mounted("store");
     assert_eq!((store.file.parent(), store.identity.parent()), (Some(&*folder), Some(&*folder)));
 

@@ -18,12 +18,12 @@ use latchkey::engine::{Engine, Limits, Parts};
 use latchkey::error::{Fault, Problems};
 use latchkey::model::locator::local;
 use latchkey::model::{
-    Access, Attributes, Catalog, Entry, Kind, Locator, Material, Part, Plan, StoreName, VersionKey,
+    Access, Attributes, Catalog, Defaults, Entry, Kind, Locator, Material, Part, Plan, StoreName, VersionKey,
 };
 use latchkey::policy::Rules;
 use latchkey::secret::{DigestKey, Secret};
 use latchkey::serve::{Running, Server};
-use latchkey::store::{Authority, Cx, Proof, Scope, Session, Store};
+use latchkey::store::{Authority, Cx, Manners, Proof, Scope, Session, Store};
 use latchkey::telemetry::Metrics;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -47,7 +47,7 @@ impl Dialect for Tiny {
         Native.params()
     }
 
-    fn parse(&self, attributes: &Attributes, facts: Facts, catalog: &Catalog) -> Result<Plan, Problems> {
+    fn parse(&self, attributes: &Attributes, facts: Facts<'_>, catalog: &Catalog) -> Result<Plan, Problems> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Native.parse(attributes, facts, catalog)
     }
@@ -59,6 +59,10 @@ struct Echo;
 impl Store for Echo {
     fn scope(&self, _: &Access) -> Scope {
         Scope::Account
+    }
+
+    fn manners(&self) -> Manners {
+        Manners { batch: usize::MAX, fresh: Duration::ZERO }
     }
 
     fn authenticate<'a>(
@@ -109,11 +113,12 @@ impl Served {
             audit::Config { file: Some(folder.path().join("audit.jsonl")), ..audit::Config::default() };
         let audit = Audit::start(&settings, Box::new(std::io::sink()), clock, Arc::new(|_| {})).unwrap();
         let store = StoreName::parse("local").unwrap();
-        let access = Access::Local(local::Access { store: store.clone(), audience: None });
+        let access = local::Access { store: store.clone(), audience: None };
+        let entry = Entry { store: store.clone(), defaults: Defaults::Local(access), fresh: None };
         let engine = Engine::new(Parts {
             clock,
             stores: BTreeMap::from([(store, Arc::new(Echo) as Arc<dyn Store>)]),
-            catalog: Catalog::new([Entry { access }]),
+            catalog: Catalog::new([entry]),
             rules: Rules::open(),
             version_key: VersionKey(DigestKey::random()),
             limits: Limits::default(),

@@ -37,7 +37,7 @@ impl Dialect for Native {
         PARAMS
     }
 
-    fn parse(&self, attributes: &Attributes, facts: Facts, catalog: &Catalog) -> Result<Plan, Problems> {
+    fn parse(&self, attributes: &Attributes, facts: Facts<'_>, catalog: &Catalog) -> Result<Plan, Problems> {
         let mut problems = Vec::new();
         unknown(attributes, &mut problems);
         let declared = secrets::read(attributes.get(SECRETS), catalog, &mut problems);

@@ -6,7 +6,7 @@ use super::SECRETS;
 use super::keys::{self, Found, document, is_name, key, listed};
 use crate::error::{Problem, Reason};
 use crate::model::locator::local::{self, EntryPath};
-use crate::model::{Access, Catalog, Entry, Locator, Plan, Source, Want};
+use crate::model::{Access, Catalog, Defaults, Entry, Locator, Plan, Source, Want};
 use crate::text::{nearest, short};
 use crate::yaml::Node;
 
@@ -121,11 +121,17 @@ impl Reader<'_> {
         else {
             return None;
         };
-        let locator = match &entry.access {
-            Access::Local(_) => Locator::Local(local::Locator { path, version }),
+        let (access, locator) = match &entry.defaults {
+            Defaults::Local(access) => {
+                (Access::Local(access.clone()), Locator::Local(local::Locator { path, version }))
+            }
+            Defaults::Vault(_) => {
+                self.refuse(secret, "is of a kind of store that is not read yet", "");
+                return None;
+            }
         };
         let want = Want { optional: optional.unwrap_or(false), fresh };
-        Some(Source { name: key(name).to_owned(), access: Arc::new(entry.access.clone()), locator, want })
+        Some(Source { name: key(name).to_owned(), access: Arc::new(access), locator, want })
     }
 
     fn store<'c>(&mut self, secret: &Node, catalog: &'c Catalog) -> Option<&'c Entry> {

@@ -1,9 +1,11 @@
 //! Which object, and how to get at its store: one noun file per store, one variant each in [`Access`] and [`Locator`].
 
 pub mod local;
+pub mod vault;
 
 use std::fmt;
 
+use super::endpoint::Endpoint;
 use super::{Audience, StoreName};
 
 /// How a source's store is reached, and as whom: everything that a session depends on besides the caller.
@@ -11,6 +13,8 @@ use super::{Audience, StoreName};
 pub enum Access {
     /// The embedded encrypted file.
     Local(local::Access),
+    /// A Vault or OpenBao server.
+    Vault(vault::Access),
 }
 
 impl Access {
@@ -18,6 +22,7 @@ impl Access {
     pub fn store(&self) -> &StoreName {
         match self {
             Self::Local(access) => &access.store,
+            Self::Vault(access) => &access.store,
         }
     }
 
@@ -25,15 +30,43 @@ impl Access {
     pub fn audience(&self) -> Option<&Audience> {
         match self {
             Self::Local(access) => access.audience.as_ref(),
+            Self::Vault(access) => Some(&access.audience),
         }
     }
 
-    /// What the store is called in audit and logs where one asks for its endpoint.
-    pub fn endpoint(&self) -> &str {
+    /// The kind of store.
+    pub fn kind(&self) -> Kind {
         match self {
-            Self::Local(_) => "local",
+            Self::Local(_) => Kind::Local,
+            Self::Vault(_) => Kind::Vault,
         }
     }
+
+    /// Every endpoint that login and reads may reach.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        match self {
+            Self::Local(_) => None,
+            Self::Vault(access) => Some(&access.endpoint),
+        }
+        .into_iter()
+    }
+
+    /// The role that the login asks for, where there is one.
+    pub fn role(&self) -> Option<&str> {
+        match self {
+            Self::Local(_) => None,
+            Self::Vault(access) => Some(&access.role),
+        }
+    }
+}
+
+/// A kind of store: whose audiences, limits and manners it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The embedded encrypted file.
+    Local,
+    /// Vault and OpenBao.
+    Vault,
 }
 
 /// Which object. `Display` is its one canonical spelling: in policy, in audit, and on the wire.
@@ -41,12 +74,15 @@ impl Access {
 pub enum Locator {
     /// An entry of the embedded file.
     Local(local::Locator),
+    /// A request to Vault or OpenBao.
+    Vault(vault::Locator),
 }
 
 impl fmt::Display for Locator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(locator) => locator.fmt(f),
+            Self::Vault(locator) => locator.fmt(f),
         }
     }
 }

@@ -11,13 +11,14 @@ mod seal;
 mod verify;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use self::disk::{Role, Source};
 use self::document::{Content, Document, Entry};
 use self::reload::Reloaded;
-use super::{Authority, Cx, Proof, Scope, Session, Store};
+use super::{Authority, Cx, Manners, Proof, Scope, Session, Store};
 use crate::clock::{Span, Wall};
 use crate::error::{Fault, Problem, Reason};
 use crate::model::locator::local::{EntryPath, Locator as Wanted};
@@ -112,7 +113,7 @@ impl Local {
         Ok(Session {
             credential: Secret::from_text(subject.to_string()),
             authority: Authority(cx.digests.digest(&identity)),
-            life: Span { from, until: seconds.map(|left| from + std::time::Duration::from_secs(left)) },
+            life: Span { from, until: seconds.map(|left| from + Duration::from_secs(left)) },
         })
     }
 
@@ -123,7 +124,10 @@ impl Local {
             (None, _) => Err(Problem::new(Reason::Bug, "the session is not of this store")),
             (_, Err(problem)) => Err(problem),
         };
-        let one = |Locator::Local(wanted): &Locator| {
+        let one = |wanted: &Locator| {
+            let Locator::Local(wanted) = wanted else {
+                return Err(Problem::new(Reason::Bug, "a local store was asked for another store's object"));
+            };
             let ((namespace, account), document) = document.as_ref().map_err(Clone::clone)?;
             material(document, namespace, account, wanted).map_err(|problem| problem.hop(&self.hop))
         };
@@ -134,6 +138,10 @@ impl Local {
 impl Store for Local {
     fn scope(&self, _: &Access) -> Scope {
         Scope::Account
+    }
+
+    fn manners(&self) -> Manners {
+        Manners { batch: usize::MAX, fresh: Duration::ZERO }
     }
 
     fn authenticate<'a>(

@@ -19,6 +19,7 @@ use latchkey::clock::Clock;
 use latchkey::error::Problem;
 use latchkey::model::locator::local as nouns;
 use latchkey::model::{Access, AccountName, Locator, Material, Namespace, StoreName, Subject};
+use latchkey::room::Room;
 use latchkey::secret::DigestKey;
 use latchkey::store::local::{Config, Local, Verify};
 use latchkey::store::{Cx, Proof, Session, Store as _};
@@ -97,6 +98,7 @@ fn cx(clock: Clock) -> Cx {
         clock,
         deadline: clock.now() + Duration::from_secs(60),
         digests: std::sync::Arc::new(DigestKey::new(&[7; 32])),
+        claim: Room::new(1 << 20).claim(),
     }
 }
 

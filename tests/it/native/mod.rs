@@ -10,17 +10,17 @@ use latchkey::dialect::{Dialect, Facts};
 use latchkey::error::{Problem, Problems, Reason};
 use latchkey::model::locator::local;
 use latchkey::model::{
-    Access, Attributes, Audience, Body, Catalog, Cut, Entry, FileMode, PathRule, Plan, StoreName,
+    Attributes, Audience, Body, Catalog, Cut, Defaults, Entry, FileMode, PathRule, Plan, StoreName,
 };
+use latchkey::secret::DigestKey;
 use latchkey::yaml::{self, Limits};
 use proptest::prelude::*;
 
 fn catalog() -> Catalog {
-    let entry = |store: &str, audience: Option<&str>| Entry {
-        access: Access::Local(local::Access {
-            store: StoreName::parse(store).unwrap(),
-            audience: audience.map(Audience::new),
-        }),
+    let entry = |store: &str, audience: Option<&str>| {
+        let store = StoreName::parse(store).unwrap();
+        let access = local::Access { store: store.clone(), audience: audience.map(Audience::new) };
+        Entry { store, defaults: Defaults::Local(access), fresh: None }
     };
     Catalog::new([entry("local", None), entry("team", Some("latchkey"))])
 }
@@ -28,7 +28,8 @@ fn catalog() -> Catalog {
 fn class(parameters: &[(&str, &str)]) -> Result<Plan, Problems> {
     let attributes: BTreeMap<_, _> =
         parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let facts = Facts { mode: FileMode::DEFAULT, publish: false };
+    let digests = DigestKey::new(&[7; 32]);
+    let facts = Facts { mode: FileMode::DEFAULT, publish: false, digests: &digests };
     Native.parse(&Attributes::new(attributes), facts, &catalog())
 }
 
@@ -75,7 +76,7 @@ fn pieces(plan: &Plan) -> Vec<(String, String, String)> {
             let name = &plan.sources()[*source].name;
             let piece = match cut {
                 Cut::Whole => name.clone(),
-                Cut::Field(field) => format!("{name} field {field}"),
+                Cut::Field(field) | Cut::Decoded(field, _) => format!("{name} field {field}"),
             };
             (path, piece, file.mode.to_string())
         })
@@ -129,7 +130,8 @@ fn without_files_every_secret_stands_under_its_own_name() {
 
 #[test]
 fn files_without_a_mode_take_the_one_that_the_driver_asks_for() {
-    let facts = Facts { mode: FileMode::parse_octal("0400").unwrap(), publish: false };
+    let digests = DigestKey::new(&[7; 32]);
+    let facts = Facts { mode: FileMode::parse_octal("0400").unwrap(), publish: false, digests: &digests };
     let with = |parameters: &[(&str, &str)]| {
         let owned = parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Native.parse(&Attributes::new(owned), facts, &catalog()).unwrap()

@@ -27,7 +27,7 @@ use futures_util::future::BoxFuture;
 use latchkey::error::{Fault, Problem, Reason};
 use latchkey::model::{Access, Kind, Locator, Material, Part};
 use latchkey::secret::Secret;
-use latchkey::store::{Cx, Proof, Scope, Session, Store};
+use latchkey::store::{Cx, Manners, Proof, Scope, Session, Store};
 
 /// What a panic says, and no output may ever hold.
 pub(crate) const CANARY: &str = "canary-8d2f1c-panic-payload";
@@ -42,6 +42,10 @@ struct Faulty(Arc<dyn Store>);
 impl Store for Faulty {
     fn scope(&self, access: &Access) -> Scope {
         self.0.scope(access)
+    }
+
+    fn manners(&self) -> Manners {
+        self.0.manners()
     }
 
     fn authenticate<'a>(

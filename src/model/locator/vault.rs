@@ -1,0 +1,115 @@
+//! The nouns of Vault and OpenBao.
+
+use std::fmt;
+
+use crate::model::endpoint::{Endpoint, Tls};
+use crate::model::{Audience, StoreName};
+use crate::secret::{Digest, Secret};
+
+/// Which server, and as whom: everything that a login depends on besides the pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Access {
+    /// The configured store.
+    pub store: StoreName,
+    /// Where.
+    pub endpoint: Endpoint,
+    /// `X-Vault-Namespace` of login and reads; empty for none.
+    pub namespace: Box<str>,
+    /// The path of the auth mount below `auth/`, percent-escaped as it goes on the wire: a kubernetes or a jwt one.
+    pub mount: Box<str>,
+    /// The role. `{namespace}` and `{serviceAccount}` in an administrator's default stand for the pod's.
+    pub role: Box<str>,
+    /// The audience of the pod's token.
+    pub audience: Audience,
+}
+
+/// What an administrator says of a server.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// Where; without it a class must say.
+    pub endpoint: Option<Endpoint>,
+    /// How the certificate of an endpoint is checked that a class names.
+    pub tls: Tls,
+    /// The namespace.
+    pub namespace: Option<Box<str>>,
+    /// The auth mount; `kubernetes` where there is none.
+    pub mount: Option<Box<str>>,
+    /// The role of classes that name none.
+    pub role: Option<Box<str>>,
+    /// The audience of the pod's token; the dialect's own where there is none.
+    pub audience: Option<Audience>,
+    /// Audiences that a class may ask for besides; empty for any that belongs to no other kind of store.
+    pub audiences: Vec<Audience>,
+}
+
+/// One request. Its `Display` is the one canonical spelling: for policy, for audit, and on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Locator {
+    /// The HTTP method, as written; `GET` where none is.
+    pub method: Box<str>,
+    /// The path below `/v1/`, percent-escaped, and the query, if any, sorted by key.
+    pub path: Box<str>,
+    /// The body.
+    pub args: Option<Args>,
+}
+
+/// A JSON body, and its keyed digest, which alone is compared and shown.
+#[derive(Clone)]
+pub struct Args {
+    /// What is sent.
+    pub json: Secret,
+    digest: Digest,
+}
+
+impl Args {
+    /// Takes the JSON and its digest.
+    pub fn new(json: Secret, key: &crate::secret::DigestKey) -> Self {
+        let digest = json.digest(key, b"vault args");
+        Self { json, digest }
+    }
+}
+
+impl fmt::Display for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self.method != *GET {
+            write!(f, "{} ", self.method)?;
+        }
+        f.write_str(&self.path)?;
+        self.args.as_ref().map_or(Ok(()), |args| write!(f, " args {}", args.digest))
+    }
+}
+
+/// The method of a plain read.
+pub const GET: &str = "GET";
+
+impl fmt::Debug for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.digest.fmt(f)
+    }
+}
+
+impl PartialEq for Args {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Args {}
+
+impl std::hash::Hash for Args {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+impl PartialOrd for Args {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Args {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.digest.cmp(&other.digest)
+    }
+}
