@@ -19,6 +19,7 @@ mod examples;
 mod layers;
 mod local;
 mod native;
+mod openbao;
 mod papers;
 mod reference;
 mod render;
