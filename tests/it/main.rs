@@ -13,6 +13,7 @@ mod agent;
 mod audit;
 mod call;
 mod configuration;
+mod contract;
 mod daemonset;
 mod driver;
 mod examples;

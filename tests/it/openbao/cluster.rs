@@ -60,6 +60,8 @@ impl Cluster {
         let mut claims = issuer::claims(account);
         claims["iss"] = json!(self.url());
         claims["aud"] = json!([AUDIENCE]);
+        // The server knows an account by its uid.
+        claims["kubernetes.io"]["serviceaccount"]["uid"] = json!(format!("uid-of-{account}"));
         claims
     }
 

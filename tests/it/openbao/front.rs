@@ -44,6 +44,11 @@ impl Front {
         self.listener.url()
     }
 
+    /// How often somebody connected.
+    pub(super) fn connections(&self) -> usize {
+        self.listener.connections()
+    }
+
     /// From now on every request waits so long before it is passed on.
     pub(super) fn delay(&self, delay: Duration) {
         self.inner.state().delay = delay;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,8 +15,8 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Signs certificates that only those trust who were given its own.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -57,6 +58,7 @@ impl Authority {
 /// A server of these routes, until it is dropped.
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
+    connections: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -66,20 +68,28 @@ impl Listener {
         socket.set_nonblocking(true).expect("a socket that does not block");
         let address = socket.local_addr().expect("its number");
         let tls = authority.tls(address.ip());
+        let connections = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&connections);
         let task = runtime.spawn(async move {
             let socket = TcpListener::from_std(socket).expect("a socket of the runtime");
-            let mut connections = tokio::task::JoinSet::new();
+            let mut open = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = socket.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let _ = stream.set_nodelay(true);
-                connections.spawn(converse(tls.clone(), stream, routes.clone()));
-                while connections.try_join_next().is_some() {}
+                open.spawn(converse(tls.clone(), stream, routes.clone()));
+                while open.try_join_next().is_some() {}
             }
         });
-        Self { address, task: task.abort_handle() }
+        Self { address, connections, task: task.abort_handle() }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// How often somebody connected.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 

@@ -4,7 +4,11 @@
 mod admin;
 mod bed;
 mod cluster;
+mod contract;
 mod front;
 mod listen;
 mod logins;
+mod mounts;
+mod outages;
 mod server;
+mod store;

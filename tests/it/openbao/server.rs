@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::admin::Admin;
 use super::listen::{Authority, write_certificates};
@@ -109,11 +109,6 @@ impl Drop for Server {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-/// The answer to `sys/seal-status` and the like, which need no token.
-pub(super) fn sealed(status: &Value) -> bool {
-    status["sealed"] == true
 }
 
 fn program() -> PathBuf {
