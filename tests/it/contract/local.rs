@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{Bed, Identity, Who};
 use crate::support::issuer::{AUDIENCE, ISSUER, Issuer, claims};
 
-struct Embedded {
+pub(super) struct Embedded {
     _folder: TempDir,
     keeper: Keeper,
     issuer: Issuer,
@@ -19,7 +19,7 @@ struct Embedded {
 }
 
 impl Embedded {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let (keeper, _) = Keeper::init(&at("store.age"), &at("key.txt")).unwrap();

@@ -2,6 +2,7 @@
 //! a test of each for one store. A store that passes may be put behind the engine without another look.
 
 mod clauses;
+mod lies;
 mod local;
 
 use std::sync::Arc;

@@ -20,8 +20,15 @@ pub(super) struct Bed {
     pub(super) cluster: Cluster,
     pub(super) server: Server,
     authority: Authority,
-    /// Outlives the tests' own runtimes; the listeners run on it.
-    runtime: Runtime,
+    /// Outlives the tests' own runtimes; the listeners run on it. There until the bed is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        // On a runtime's own thread, which must not wait.
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }
 
 /// The bed that all tests share.
@@ -45,8 +52,9 @@ impl Bed {
             let authority = Authority::new();
             let cluster = Cluster::start(runtime.handle(), &authority);
             let server = runtime.block_on(Server::start(&authority, storage));
-            let bed = Self { admin: server.admin(), cluster, server, authority, runtime };
-            bed.runtime.block_on(bed.furnish());
+            let mut bed = Self { admin: server.admin(), cluster, server, authority, runtime: None };
+            runtime.block_on(bed.furnish());
+            bed.runtime = Some(runtime);
             bed
         };
         std::thread::scope(|scope| scope.spawn(start).join()).expect("the server is there, and furnished")
@@ -66,7 +74,7 @@ impl Bed {
     }
 
     fn handle(&self) -> &Handle {
-        self.runtime.handle()
+        self.runtime.as_ref().expect("a bed that is there").handle()
     }
 
     /// Mounts, policies and roles, outside the namespace and in it.
