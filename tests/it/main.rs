@@ -25,5 +25,6 @@ mod render;
 mod several;
 mod support;
 mod telemetry;
+mod testkit;
 mod tidy;
 mod yaml;
