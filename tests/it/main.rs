@@ -28,6 +28,7 @@ mod render;
 mod several;
 mod support;
 mod telemetry;
+mod testkit;
 mod text;
 mod tidy;
 mod vault;
