@@ -21,6 +21,18 @@ pub struct Access {
     pub role: Box<str>,
     /// The audience of the pod's token.
     pub audience: Audience,
+    /// Whose envelope a whole reply is written in.
+    pub flavour: Flavour,
+}
+
+/// The two servers answer alike, but for the whole reply as it is written into a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Flavour {
+    /// Vault's.
+    #[default]
+    Vault,
+    /// OpenBao's: it has no `mount_type`.
+    OpenBao,
 }
 
 /// What an administrator says of a server.

@@ -223,7 +223,7 @@ impl Agent {
 
 /// An address that nobody has: of the loopback network, with an address of this call's own, so that neither another
 /// agent nor anyone's outgoing connection gets its port before it is taken.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static CALLS: AtomicU16 = AtomicU16::new(1);
     let call = CALLS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let net = u8::try_from(std::process::id() % 250).expect("fits") + 1;
