@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod class;
 pub mod cut;
 pub mod endpoint;
+pub mod go;
 pub mod locator;
 pub mod material;
 pub mod mode;

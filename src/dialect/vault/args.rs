@@ -33,7 +33,7 @@ fn object(node: &Node, out: &mut String) -> Result<bool, Wrong> {
     for field in &fields {
         out.push(separator);
         separator = ',';
-        go::quote(field.name.as_bytes(), out);
+        quote(field.name.as_bytes(), out);
         out.push(':');
         value(field.value, out)?;
     }
@@ -68,18 +68,18 @@ fn value(node: &Node, out: &mut String) -> Result<(), Wrong> {
                 Meaning::Bool(true) => "true".into(),
                 Meaning::Bool(false) => "false".into(),
                 Meaning::Int(number) => number.to_string().into(),
-                Meaning::Float(value) => go::number(value).ok_or_else(|| wrong(node, number))?.into(),
+                Meaning::Float(value) => go::float(value).ok_or_else(|| wrong(node, number))?.into(),
                 Meaning::Time(time) => {
                     let time = time.ok_or_else(|| wrong(node, "holds a time that JSON does not have"))?;
-                    go::quote(time.as_bytes(), out);
+                    quote(time.as_bytes(), out);
                     return Ok(());
                 }
                 Meaning::Text(text) => {
-                    go::quote(text.as_bytes(), out);
+                    quote(text.as_bytes(), out);
                     return Ok(());
                 }
                 Meaning::Binary(bytes) => {
-                    go::quote(&bytes, out);
+                    quote(&bytes, out);
                     return Ok(());
                 }
             };
@@ -87,4 +87,21 @@ fn value(node: &Node, out: &mut String) -> Result<(), Wrong> {
             Ok(())
         }
     }
+}
+
+/// Appends a text in quotes. Bytes that are no UTF-8 are replaced one by one.
+fn quote(text: &[u8], out: &mut String) {
+    out.push('"');
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match go::escape(c) {
+                Some(escaped) => out.push_str(escaped.as_str()),
+                None => out.push(c),
+            }
+        }
+        for _ in chunk.invalid() {
+            out.push_str("\\ufffd");
+        }
+    }
+    out.push('"');
 }

@@ -12,6 +12,7 @@ use self::objects::Object;
 use self::parameters::Words;
 use crate::dialect::{Dialect, Facts, Param};
 use crate::error::{Problem, Problems, Reason};
+pub use crate::model::locator::vault::Flavour;
 use crate::model::{
     Access, Attributes, Body, Catalog, FileSpec, Locator, PathRule, Plan, RelPath, Source, Want,
 };
@@ -23,40 +24,6 @@ pub struct Vault {
     pub flavour: Flavour,
 }
 
-/// Whose parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavour {
-    /// HashiCorp's provider.
-    Vault,
-    /// OpenBao's, which takes three prefixes.
-    OpenBao,
-}
-
-impl Flavour {
-    /// The provider, the store that it speaks of, and the audience where nobody names one.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Vault => "vault",
-            Self::OpenBao => "openbao",
-        }
-    }
-
-    /// The prefixes of parameters; the first that is there counts, whatever stands behind it.
-    const fn prefixes(self) -> &'static [&'static str] {
-        match self {
-            Self::Vault => &["vault"],
-            Self::OpenBao => &["bao", "openbao", "vault"],
-        }
-    }
-
-    /// The parameters that name the role; the first that is there counts.
-    const fn roles(self) -> &'static [&'static str] {
-        match self {
-            Self::Vault => &["roleName", "vaultRoleName"],
-            Self::OpenBao => &["baoRoleName", "openbaoRoleName", "vaultRoleName", "roleName"],
-        }
-    }
-}
 
 const OBJECTS: &str = "objects";
 const AUDIENCE: &str = "audience";

@@ -7,6 +7,22 @@ use crate::error::{Problem, Reason};
 use crate::model::locator::{request, vault};
 use crate::model::{Address, Attributes, Audience, Catalog, Defaults, Endpoint, Origin, StoreName, go};
 
+/// The prefixes of parameters; the first that is there counts, whatever stands behind it.
+const fn prefixes(flavour: Flavour) -> &'static [&'static str] {
+    match flavour {
+        Flavour::Vault => &["vault"],
+        Flavour::OpenBao => &["bao", "openbao", "vault"],
+    }
+}
+
+/// The parameters that name the role; the first that is there counts.
+const fn roles(flavour: Flavour) -> &'static [&'static str] {
+    match flavour {
+        Flavour::Vault => &["roleName", "vaultRoleName"],
+        Flavour::OpenBao => &["baoRoleName", "openbaoRoleName", "vaultRoleName", "roleName"],
+    }
+}
+
 /// The parameters of a class, by what stands behind their prefix.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a> {
@@ -26,11 +42,11 @@ impl<'a> Words<'a> {
     }
 
     fn get(&self, suffix: &str) -> Option<Word<'a>> {
-        self.first(self.flavour.prefixes().iter().map(|prefix| format!("{prefix}{suffix}")))
+        self.first(prefixes(self.flavour).iter().map(|prefix| format!("{prefix}{suffix}")))
     }
 
     fn role(&self) -> Option<Word<'a>> {
-        self.first(self.flavour.roles().iter().map(|name| (*name).to_owned()))
+        self.first(roles(self.flavour).iter().map(|name| (*name).to_owned()))
     }
 
     fn first(&self, names: impl Iterator<Item = String>) -> Option<Word<'a>> {
@@ -78,6 +94,7 @@ pub(super) fn access(words: Words<'_>, catalog: &Catalog, problems: &mut Vec<Pro
         mount: mount?,
         role: role?,
         audience: audience(words, defaults),
+        flavour: words.flavour,
         files: files.into(),
     })
 }

@@ -22,6 +22,8 @@ pub struct Access {
     pub role: Box<str>,
     /// The audience of the pod's token.
     pub audience: Audience,
+    /// Whose envelope a whole reply is written in.
+    pub flavour: Flavour,
     /// Files of the agent's own that the class names, beyond the administrator's for this store.
     pub files: Box<[PathBuf]>,
 }
@@ -42,9 +44,31 @@ impl Access {
     }
 }
 
+/// The two servers answer alike, but for the whole reply as it is written into a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Flavour {
+    /// Vault's.
+    #[default]
+    Vault,
+    /// OpenBao's: it has no `mount_type`.
+    OpenBao,
+}
+
+impl Flavour {
+    /// Its name: of the kind of store, of the provider, and of the audience where nobody names one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vault => "vault",
+            Self::OpenBao => "openbao",
+        }
+    }
+}
+
 /// What an administrator says of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults {
+    /// Which of the two it is.
+    pub flavour: Flavour,
     /// Where; without it a class must say.
     pub endpoint: Option<Endpoint>,
     /// How the certificate of an endpoint is checked that a class names.

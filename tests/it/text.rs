@@ -1,0 +1,1 @@
+//! Words of a backend on their way into an error.

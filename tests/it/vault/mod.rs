@@ -1,0 +1,1 @@
+//! The Vault store against a scripted server.
