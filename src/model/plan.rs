@@ -179,7 +179,11 @@ impl Plan {
             }
             last = Some((&source.access, access));
         }
-        if sources.is_empty() { Arc::clone(self) } else { Arc::new(Self { sources, files: self.files.clone() }) }
+        if sources.is_empty() {
+            Arc::clone(self)
+        } else {
+            Arc::new(Self { sources, files: self.files.clone() })
+        }
     }
 
     /// The objects to read.

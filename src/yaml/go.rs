@@ -121,7 +121,8 @@ pub fn fields(node: &Node) -> Result<Option<Vec<Field<'_>>>, Wrong> {
 pub fn has_text_keys(pairs: &[(Node, Node)]) -> bool {
     pairs.iter().all(|(key, _)| {
         let Value::Scalar(scalar) = &key.value else { return false };
-        let custom = scalar.tag.as_deref().is_some_and(|tag| tag != "!" && tag.strip_prefix(CORE) != Some("str"));
+        let custom =
+            scalar.tag.as_deref().is_some_and(|tag| tag != "!" && tag.strip_prefix(CORE) != Some("str"));
         is_merge(key) || !custom && matches!(meaning(scalar), Ok(Meaning::Text(_)))
     })
 }

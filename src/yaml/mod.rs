@@ -98,7 +98,11 @@ fn read(text: &str, limits: Limits, wanted: Documents) -> Result<Vec<Node>, Erro
         return Err(Error { at: (1, 1), what });
     }
     let go = wanted == Documents::First;
-    let text = if go && text.contains('\u{85}') { Cow::Owned(text.replace('\u{85}', "\n")) } else { Cow::Borrowed(text) };
+    let text = if go && text.contains('\u{85}') {
+        Cow::Owned(text.replace('\u{85}', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    };
     let lines = Lines::new(&text);
     lines.printable(go)?;
     let mut tree = Tree::new(limits, &lines);

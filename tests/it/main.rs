@@ -14,6 +14,7 @@ mod audit;
 mod call;
 mod configuration;
 mod daemonset;
+mod dialect_vault;
 mod driver;
 mod examples;
 mod go;

@@ -63,7 +63,9 @@ fn value(node: &Node, out: &mut String) -> Result<(), Wrong> {
         }
         Value::Scalar(scalar) => {
             let number = "holds a number that JSON does not have";
-            let text: Cow<'_, str> = match yaml::meaning(scalar).map_err(|_| wrong(node, "holds a text that is not what its tag says"))? {
+            let text: Cow<'_, str> = match yaml::meaning(scalar)
+                .map_err(|_| wrong(node, "holds a text that is not what its tag says"))?
+            {
                 Meaning::Null => "null".into(),
                 Meaning::Bool(true) => "true".into(),
                 Meaning::Bool(false) => "false".into(),

@@ -24,7 +24,6 @@ pub struct Vault {
     pub flavour: Flavour,
 }
 
-
 const OBJECTS: &str = "objects";
 const AUDIENCE: &str = "audience";
 
@@ -44,7 +43,7 @@ macro_rules! params {
                 Param { name: concat!($prefix, "SkipTLSVerify"), summary: "`true` only where policy lists the server." },
                 Param { name: concat!($prefix, "CACertPath"), summary: "A file of the agent's; only where policy lists it." },
                 Param { name: concat!($prefix, "CADirectory"), summary: "Refused: the administrator's to set." },
-                Param { name: concat!($prefix, "TLSServerName"), summary: "Refused: the administrator's to set." },
+                Param { name: concat!($prefix, "TLSServerName"), summary: "Only the name that the address has already." },
                 Param { name: concat!($prefix, "TLSClientCertPath"), summary: "Refused: the administrator's to set." },
                 Param { name: concat!($prefix, "TLSClientKeyPath"), summary: "Refused: the administrator's to set." },
             )+

@@ -85,7 +85,13 @@ const ENCODING: &str = "encoding";
 type Fields<'a> = Vec<Field<'a>>;
 
 impl Reader<'_> {
-    fn refuse(&mut self, reason: Reason, at: (u32, u32), what: impl AsRef<str>, remedy: impl Into<Cow<'static, str>>) {
+    fn refuse(
+        &mut self,
+        reason: Reason,
+        at: (u32, u32),
+        what: impl AsRef<str>,
+        remedy: impl Into<Cow<'static, str>>,
+    ) {
         let problem = Problem::new(reason, what).parameter(OBJECTS).at(at).object(&self.label);
         self.problems.push(problem.remedy(remedy));
     }
@@ -115,7 +121,12 @@ impl Reader<'_> {
     }
 
     /// A field of text, empty where it is absent or null, and where it stands; `None` where it is no text.
-    fn text<'a>(&mut self, entry: (u32, u32), fields: &'a Fields<'_>, name: &str) -> Option<(Cow<'a, str>, (u32, u32))> {
+    fn text<'a>(
+        &mut self,
+        entry: (u32, u32),
+        fields: &'a Fields<'_>,
+        name: &str,
+    ) -> Option<(Cow<'a, str>, (u32, u32))> {
         let Some(field) = fields.iter().find(|field| field.name == name) else {
             return Some((Cow::Borrowed(""), entry));
         };
@@ -152,11 +163,17 @@ impl Reader<'_> {
         let (text, at) = self.text(entry.at, fields, PATH)?;
         match request::path(&text) {
             Err(rule) => {
-                self.invalid(at, format!("`{PATH}` {rule}"), "write the path as the server's API has it, below `/v1/`");
+                self.invalid(
+                    at,
+                    format!("`{PATH}` {rule}"),
+                    "write the path as the server's API has it, below `/v1/`",
+                );
                 None
             }
             Ok(path) if request::is_session(&path) => {
-                let what = format!("`{PATH}` leads to the session itself, to leases or to the server's own state, which no class may touch");
+                let what = format!(
+                    "`{PATH}` leads to the session itself, to leases or to the server's own state, which no class may touch"
+                );
                 self.refuse(Reason::Policy, at, what, "remove the object");
                 None
             }
@@ -170,7 +187,11 @@ impl Reader<'_> {
             return Some(vault::GET.into());
         }
         if !request::is_method(&text) {
-            self.invalid(at, format!("`{METHOD}` is no HTTP method"), "write one like `GET` or `PUT`, or leave it out");
+            self.invalid(
+                at,
+                format!("`{METHOD}` is no HTTP method"),
+                "write one like `GET` or `PUT`, or leave it out",
+            );
             return None;
         }
         Some(text.into())
@@ -182,14 +203,20 @@ impl Reader<'_> {
         match args::json(field.value) {
             Ok(body) => Some(body.map(|json| vault::Args::new(Secret::from_text(json), self.facts.digests))),
             Err(Wrong { at, what }) => {
-                self.invalid(at, format!("`{ARGS}` {what}"), "write a mapping of names to texts, numbers and booleans");
+                self.invalid(
+                    at,
+                    format!("`{ARGS}` {what}"),
+                    "write a mapping of names to texts, numbers and booleans",
+                );
                 None
             }
         }
     }
 
     fn mode(&mut self, fields: &Fields<'_>) -> Option<FileMode> {
-        let Some(field) = fields.iter().find(|field| field.name == MODE) else { return Some(self.facts.mode) };
+        let Some(field) = fields.iter().find(|field| field.name == MODE) else {
+            return Some(self.facts.mode);
+        };
         let bits = bits(field.value);
         // Nothing and nought are the same to upstream: not said.
         if bits == Some(0) {
@@ -234,7 +261,11 @@ fn bits(node: &Node) -> Option<u32> {
         Meaning::Int(number) => u32::try_from(number).ok(),
         Meaning::Float(number) => {
             let whole = number.trunc();
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range, and whole")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "within the range, and whole"
+            )]
             (0.0..=f64::from(u32::MAX)).contains(&whole).then_some(whole as u32)
         }
         Meaning::Bool(_) | Meaning::Time(_) | Meaning::Text(_) | Meaning::Binary(_) => None,

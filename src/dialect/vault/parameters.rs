@@ -65,27 +65,38 @@ impl<'a> Words<'a> {
     }
 }
 
-fn refuse(reason: Reason, parameter: impl Into<String>, what: impl AsRef<str>, remedy: impl Into<String>) -> Problem {
+fn refuse(
+    reason: Reason,
+    parameter: impl Into<String>,
+    what: impl AsRef<str>,
+    remedy: impl Into<String>,
+) -> Problem {
     Problem::new(reason, what).parameter(parameter.into()).remedy(remedy.into())
 }
 
 /// Whom the objects are read from; `None` where that could not be made out, which is told in `problems`.
-pub(super) fn access(words: Words<'_>, catalog: &Catalog, problems: &mut Vec<Problem>) -> Option<vault::Access> {
+pub(super) fn access(
+    words: Words<'_>,
+    catalog: &Catalog,
+    problems: &mut Vec<Problem>,
+) -> Option<vault::Access> {
     let mut keep = |outcome: Result<_, Problem>| outcome.map_err(|problem| problems.push(problem)).ok();
     let (store, defaults) = keep(store(words.flavour, catalog))?;
     let mut reader = Reader { words, store, defaults, problems };
     let mut files = Vec::new();
     reader.foreign();
     let (role, mount, namespace) = (reader.role(), reader.mount(), reader.namespace());
-    let endpoint = reader.endpoint(catalog).zip(reader.skip_verify()).map(|(mut endpoint, skip)| {
+    let (endpoint, skip) = (reader.endpoint(catalog), reader.skip_verify());
+    let endpoint = endpoint.zip(skip).and_then(|(mut endpoint, skip)| {
+        reader.server_name(&endpoint.address)?;
         endpoint.tls.skip_verify |= skip;
-        let ca = words.written("CACertPath").map(|word| PathBuf::from(word.text));
         // A file that the administrator names for this server anyway is nothing of the class's.
+        let ca = words.written("CACertPath").map(|word| PathBuf::from(word.text));
         if let Some(ca) = ca.filter(|ca| endpoint.tls.ca.as_ref() != Some(ca)) {
             files.push(ca.clone());
             endpoint.tls.ca = Some(ca);
         }
-        endpoint
+        Some(endpoint)
     });
     Some(vault::Access {
         store: store.clone(),
@@ -133,12 +144,29 @@ impl Reader<'_> {
 
     /// What only the administrator may say. An empty text says nothing.
     fn foreign(&mut self) {
-        for suffix in ["CADirectory", "TLSServerName", "TLSClientCertPath", "TLSClientKeyPath"] {
+        for suffix in ["CADirectory", "TLSClientCertPath", "TLSClientKeyPath"] {
             if let Some(word) = self.words.written(suffix) {
-                let what = "the agent's own files and TLS settings are the administrator's, and a class cannot name them";
-                let remedy = format!("remove it; the administrator may set `stores.{}.ca`", self.store);
-                self.problems.push(refuse(Reason::Policy, word.name, what, remedy));
+                self.administrators(word);
             }
+        }
+    }
+
+    fn administrators(&mut self, word: Word<'_>) {
+        let what =
+            "the agent's own files and TLS settings are the administrator's, and a class cannot name them";
+        let remedy = format!("remove it; the administrator may set `stores.{}.ca`", self.store);
+        self.problems.push(refuse(Reason::Policy, word.name, what, remedy));
+    }
+
+    /// A name that changes nothing is let be: that of the address itself, or where no certificate is asked for.
+    fn server_name(&mut self, address: &Address) -> Option<()> {
+        let Some(word) = self.words.written("TLSServerName") else { return Some(()) };
+        match address {
+            Address::Web { secure: true, host, .. } if !word.text.eq_ignore_ascii_case(&host.to_string()) => {
+                self.administrators(word);
+                None
+            }
+            Address::Web { .. } | Address::Unix(_) => Some(()),
         }
     }
 
@@ -189,7 +217,12 @@ impl Reader<'_> {
     fn skip_verify(&mut self) -> Option<bool> {
         let Some(word) = self.words.get("SkipTLSVerify") else { return Some(false) };
         go::parse_bool(word.text).or_else(|| {
-            self.problem(refuse(Reason::Invalid, word.name, "is no boolean", "write `true` or `false`, or leave it out"))
+            self.problem(refuse(
+                Reason::Invalid,
+                word.name,
+                "is no boolean",
+                "write `true` or `false`, or leave it out",
+            ))
         })
     }
 

@@ -45,7 +45,7 @@ pub fn is_method(text: &str) -> bool {
 
 /// Whether a header can hold a text: a namespace goes into one.
 pub fn is_header(text: &str) -> bool {
-    !text.chars().any(|c| c.is_ascii_control())
+    text.chars().all(|c| c == '\t' || !c.is_ascii_control())
 }
 
 /// Whether a canonical path acts on the session that asks, on leases by their id, or on the server itself. Nothing
