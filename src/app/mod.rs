@@ -30,6 +30,8 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::dialect::Dialect;
 use crate::dialect::native::Native;
+#[cfg(feature = "vault")]
+use crate::dialect::vault::{Flavour, Vault};
 use crate::engine::{self, Delivery, Engine, Order, Origin};
 use crate::error::{Problem, Problems, Reason};
 use crate::model::{self, Catalog, Defaults, Entry, Envelope, StoreName, VersionKey};
@@ -74,7 +76,13 @@ pub struct Settings {
 
 /// Every dialect that is built in.
 fn dialects() -> Vec<Arc<dyn Dialect>> {
-    vec![Arc::new(Native)]
+    vec![
+        Arc::new(Native),
+        #[cfg(feature = "vault")]
+        Arc::new(Vault { flavour: Flavour::Vault }),
+        #[cfg(feature = "vault")]
+        Arc::new(Vault { flavour: Flavour::OpenBao }),
+    ]
 }
 
 /// The dialect of a provider, as `spec.provider` names it.
@@ -104,6 +112,9 @@ fn engine(
     audit: Audit,
     around: Around,
 ) -> Result<Arc<Engine>, Problems> {
+    for name in &config.ignored {
+        tracing::warn!(name, "the variable is not honoured: it would lend one identity to every pod");
+    }
     let mut stores: BTreeMap<StoreName, Arc<dyn Store>> = BTreeMap::new();
     let mut entries = Vec::new();
     #[cfg(feature = "net")]

@@ -21,9 +21,10 @@ const fn key(path: &'static str, value: &'static str, default: &'static str, sum
 pub(super) const KEYS: &[Key] = &[
     key(
         "stores.*.kind",
-        "`local`",
+        "`local`, `vault` or `openbao`",
         "the store's own name",
-        "What kind of store it is. A store that is named like a kind needs no `kind`.",
+        "What kind of store it is. A store that is named like a kind needs no `kind`. The stores `vault` and `openbao` are \
+         always there, and classes of the providers of these names use them.",
     ),
     key("stores.*.file", "path", "", "`local`: the encrypted file. Required."),
     key(
@@ -44,8 +45,55 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "stores.*.audience",
         "text",
+        "`vault`, `openbao`: the name of the kind",
+        "The audience of the pod's token; it must stand in the CSIDriver's `tokenRequests` too. `local`: with `issuer` and \
+         `jwks`. `vault`, `openbao`: for classes that name none.",
+    ),
+    key(
+        "stores.*.address",
+        "`https://HOST[:PORT][/PATH]`, `http://…` or `unix:///PATH`",
         "",
-        "`local`: the audience of the pod's token; it must stand in the CSIDriver's `tokenRequests` too.",
+        "`vault`, `openbao`: the server, used as it is, for classes that name none. The store `vault` takes it from \
+         `VAULT_ADDR` where it is not set here; `openbao` from `BAO_ADDR`, then `VAULT_ADDR`.",
+    ),
+    key(
+        "stores.*.ca",
+        "path",
+        "the system's",
+        "`vault`, `openbao`: the PEM file of the authorities that the server's certificate is checked by. For the store \
+         `vault` also `VAULT_CACERT`; for `openbao` `BAO_CACERT`, then `VAULT_CACERT`.",
+    ),
+    key(
+        "stores.*.authMount",
+        "text",
+        "`kubernetes`",
+        "`vault`, `openbao`: the auth mount below `auth/` where pods log in, of the type kubernetes or jwt.",
+    ),
+    key(
+        "stores.*.namespace",
+        "text",
+        "",
+        "`vault`, `openbao`: the server's namespace for login and reads. For the store `vault` also `VAULT_NAMESPACE`; for \
+         `openbao` `BAO_NAMESPACE`, then `VAULT_NAMESPACE`.",
+    ),
+    key(
+        "stores.*.role",
+        "text",
+        "",
+        "`vault`, `openbao`: the role of classes that name none. `{namespace}` and `{serviceAccount}` in it stand for the \
+         pod's.",
+    ),
+    key(
+        "stores.*.audiences",
+        "list of texts",
+        "any that belongs to no other kind of store",
+        "`vault`, `openbao`: the audiences that classes may ask for, besides the default.",
+    ),
+    key(
+        "stores.*.fresh",
+        "duration",
+        "60s",
+        "`vault`, `openbao`: how old an object may be where the class does not say; `0` asks the server each time.",
     ),
     key(
         "policy.rules",

@@ -4,6 +4,8 @@
 mod keys;
 mod reference;
 mod tree;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +13,9 @@ use std::time::Duration;
 use crate::audit;
 use crate::engine;
 use crate::error::{Problem, Problems, Reason};
-use crate::model::StoreName;
 #[cfg(feature = "vault")]
-use crate::model::{Defaults, Entry, locator::vault};
+use crate::model::Entry;
+use crate::model::StoreName;
 #[cfg(feature = "net")]
 use crate::net;
 use crate::policy::{Pattern, Rule, Rules};
@@ -29,6 +31,8 @@ use tree::{Findings, Section};
 pub struct Config {
     /// The configured stores.
     pub stores: Vec<Store>,
+    /// Variables that are set and that nothing honours, for a warning.
+    pub ignored: Vec<&'static str>,
     /// Who may use what.
     pub rules: Rules,
     /// The key file of object versions.
@@ -114,6 +118,7 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
     let audit = root.section("audit", findings);
     Config {
         stores: stores(&root.section("stores", findings), environment, findings),
+        ignored: ignored(environment),
         rules: rules(&policy, findings),
         version_key: versions.text("keyFile", findings).map(PathBuf::from),
         limits: engine::Limits {
@@ -151,6 +156,14 @@ fn net(environment: &dyn Fn(&str) -> Option<String>) -> net::Config {
     }
 }
 
+fn ignored(environment: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
+    #[cfg(feature = "vault")]
+    let names = vault::TOKENS;
+    #[cfg(not(feature = "vault"))]
+    let names = [];
+    names.into_iter().filter(|name| environment(name).is_some()).collect()
+}
+
 const DRAIN: Duration = Duration::from_secs(25);
 
 fn patience(limits: &Section<'_>, findings: &mut Findings, default: Patience) -> Patience {
@@ -184,23 +197,26 @@ fn stores(
     findings: &mut Findings,
 ) -> Vec<Store> {
     let mut stores = Vec::new();
-    let mut named_local = false;
+    let mut named = Vec::new();
     for (name, store) in section.named(findings) {
         let Some(store_name) = StoreName::parse(name) else {
             let remedy = "a name is lower-case letters, digits and `-`, and begins with a letter".to_owned();
             findings.add(store.path(), store.node(), "is not a name for a store", remedy);
             continue;
         };
-        named_local |= name == "local";
+        named.push(name);
         match store.text("kind", findings).unwrap_or(name) {
             #[cfg(feature = "local")]
-            "local" => stores.extend(local_store(store_name, &store, findings)),
+            "local" => {
+                store.only("local", LOCAL_KEYS, findings);
+                stores.extend(local_store(store_name, &store, findings));
+            }
             #[cfg(feature = "vault")]
-            "vault" | "openbao" => stores.push(Store::Vault(Entry {
-                store: store_name,
-                defaults: Defaults::Vault(vault::Defaults::default()),
-                fresh: None,
-            })),
+            kind if let Some(flavour) = vault::flavour(kind) => {
+                store.only(kind, vault::KEYS, findings);
+                let mut reader = vault::Reader { flavour, environment, findings };
+                stores.push(Store::Vault(reader.store(store_name, Some(&store))));
+            }
             _ => {
                 let remedy = format!("this build has: {}", KINDS.join(", "));
                 findings.add(
@@ -213,8 +229,14 @@ fn stores(
         }
     }
     #[cfg(feature = "local")]
-    if !named_local {
+    if !named.contains(&"local") {
         stores.extend(local_of_environment(environment, findings));
+    }
+    #[cfg(feature = "vault")]
+    for (flavour, name) in ["vault", "openbao"].into_iter().filter_map(|name| {
+        Some((vault::flavour(name)?, StoreName::parse(name).filter(|_| !named.contains(&name))?))
+    }) {
+        stores.push(Store::Vault(vault::Reader { flavour, environment, findings }.store(name, None)));
     }
     stores
 }
@@ -242,7 +264,15 @@ fn local_of_environment(
 const KINDS: &[&str] = &[
     #[cfg(feature = "local")]
     "local",
+    #[cfg(feature = "vault")]
+    "vault",
+    #[cfg(feature = "vault")]
+    "openbao",
 ];
+
+/// The keys of a local store.
+#[cfg(feature = "local")]
+const LOCAL_KEYS: &[&str] = &["kind", "file", "identity", "issuer", "jwks", "audience"];
 
 #[cfg(feature = "local")]
 fn local_store(name: StoreName, store: &Section<'_>, findings: &mut Findings) -> Option<Store> {

@@ -93,7 +93,7 @@ impl<'a> Section<'a> {
         self.node.and_then(Node::mapping).unwrap_or_default()
     }
 
-    fn value(&self, name: &str) -> Option<&'a Node> {
+    pub(super) fn value(&self, name: &str) -> Option<&'a Node> {
         self.node.and_then(|node| node.get(name)).filter(|node| !node.is_null())
     }
 
@@ -112,6 +112,18 @@ impl<'a> Section<'a> {
                     "has no value",
                     "give it one, or remove the key".to_owned(),
                 );
+            }
+        }
+    }
+
+    /// Refuses keys that belong to stores of another kind.
+    pub(super) fn only(&self, kind: &str, keys: &[&str], findings: &mut Findings) {
+        for (key, _) in self.entries() {
+            let name = key.text().unwrap_or_default();
+            let path = self.known_child(name);
+            if !keys.contains(&name) && KEYS.iter().any(|known| known.path == path) {
+                let what = format!("is no key of a store of the kind `{kind}`");
+                findings.add(&self.child(name), Some(key), &what, format!("it has {}", keys.join(", ")));
             }
         }
     }
@@ -227,6 +239,13 @@ impl<'a> Section<'a> {
         let what = "is not a duration such as `30s`, `5m` or `1h`, from `100ms` to `24h`";
         let range = Duration::from_millis(100)..=Duration::from_secs(86_400);
         self.parsed(name, what, findings, |node| node.duration().filter(|span| range.contains(span)))
+    }
+
+    /// A duration from nothing to `most`, which is a whole number of hours.
+    pub(super) fn span(&self, name: &str, most: Duration, findings: &mut Findings) -> Option<Duration> {
+        let hours = most.as_secs() / 3600;
+        let what = format!("is not a duration such as `30s` or `5m`, from `0` to `{hours}h`");
+        self.parsed(name, &what, findings, |node| node.duration().filter(|span| *span <= most))
     }
 
     pub(super) fn word<T: Copy>(

@@ -2,6 +2,8 @@
 //! reported at once with its place and remedy, and nothing outside is asked.
 
 pub mod native;
+#[cfg(feature = "vault")]
+pub mod vault;
 
 use crate::error::Problems;
 use crate::model::{Attributes, Catalog, FileMode, Plan};

@@ -182,7 +182,8 @@ impl Engine {
         let planned =
             self.plans.parse(&*order.dialect, &call.attributes, facts, &self.parts.catalog, &self.digests)?;
         story.planned(&planned);
-        let permitted = policy::permit(Arc::clone(&planned.plan), &call.subject, &self.parts.rules)?;
+        let plan = planned.plan.resolved(&call.subject);
+        let permitted = policy::permit(plan, &call.subject, &self.parts.rules)?;
         let got = self.fetch(&permitted, &call, order.deadline, story).await?;
         let rendered =
             render(permitted.plan(), &got, &self.parts.version_key, self.parts.limits.answer_bytes)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Access, FileMode, Locator, RelPath};
+use super::{Access, FileMode, Locator, RelPath, Subject};
 use crate::error::{Problem, Problems, Reason};
 use crate::text::short;
 
@@ -157,6 +157,33 @@ impl Plan {
             let what = format!("{objects} objects in one mount, {} at most", Self::OBJECTS_MAX);
             Problem::new(Reason::Invalid, what).parameter(parameter).remedy("split the class in two")
         })
+    }
+
+    /// This plan with the subject's names where an access leaves them open: the same one where none does.
+    pub fn resolved(self: &Arc<Self>, subject: &Subject) -> Arc<Self> {
+        let mut sources = Vec::new();
+        // Objects of one class share their access, and go on doing so.
+        let mut last: Option<(&Arc<Access>, Option<Arc<Access>>)> = None;
+        for (index, source) in self.sources.iter().enumerate() {
+            let access = match &last {
+                Some((open, access)) if Arc::ptr_eq(open, &source.access) => access.clone(),
+                _ => source.access.resolved(subject).map(Arc::new),
+            };
+            if let Some(access) = &access {
+                if sources.is_empty() {
+                    sources.clone_from(&self.sources);
+                }
+                if let Some(source) = sources.get_mut(index) {
+                    source.access = Arc::clone(access);
+                }
+            }
+            last = Some((&source.access, access));
+        }
+        if sources.is_empty() {
+            Arc::clone(self)
+        } else {
+            Arc::new(Self { sources, files: self.files.clone() })
+        }
     }
 
     /// The objects to read.

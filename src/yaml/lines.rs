@@ -67,26 +67,34 @@ impl<'a> Lines<'a> {
     }
 
     /// Refuses characters that YAML allows only as escapes. The parser takes a NUL for the end of the text.
-    pub(super) fn printable(&self) -> Result<(), Error> {
+    pub(super) fn printable(&self, go: bool) -> Result<(), Error> {
         let allowed = |c: char| {
             matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..)
                 && !matches!(c, '\u{fffe}' | '\u{ffff}')
         };
-        let Some(at) = self.text.find(|c| !allowed(c)) else { return Ok(()) };
+        let mark = |(at, c): &(usize, char)| go && *at > 0 && *c == '\u{feff}';
+        let wrong = self.text.char_indices().find(|found| !allowed(found.1) || mark(found));
+        let Some((at, _)) = wrong else { return Ok(()) };
         let line = self.starts.partition_point(|start| *start <= at);
         let column = self.text[self.starts[line - 1]..at].chars().count() + 1;
         Err(Error { at: pair(line, column), what: "a control character stands in the text".to_owned() })
     }
 
-    /// Refuses a `%YAML` directive of a version that this is not, in the lines before a document.
-    pub(super) fn version(&self, prologue: Range<usize>) -> Result<(), Error> {
+    /// Refuses a `%YAML` directive of a version that this is not, in the lines before a document; for readers who know
+    /// Go's parser, whatever that one refuses.
+    pub(super) fn directives(&self, prologue: Range<usize>, go: bool) -> Result<(), Error> {
         for number in prologue {
             let line = self.line(number).trim_start_matches('\u{feff}');
             let mut words = line.split_ascii_whitespace();
-            if words.next() == Some("%YAML") && !matches!(words.next(), Some("1.1" | "1.2")) {
-                let what = "the directive asks for a YAML version other than 1.1 and 1.2".to_owned();
-                return Err(Error { at: pair(number, 1), what });
-            }
+            let what = match (words.next(), words.next()) {
+                (Some("%YAML"), Some("1.1")) | (Some("%TAG"), _) => continue,
+                (Some("%YAML"), Some("1.2")) if !go => continue,
+                (Some("%YAML"), _) if go => "the directive asks for a YAML version other than 1.1",
+                (Some("%YAML"), _) => "the directive asks for a YAML version other than 1.1 and 1.2",
+                (Some(word), _) if go && word.starts_with('%') => "a directive that is not known",
+                _ => continue,
+            };
+            return Err(Error { at: pair(number, 1), what: what.to_owned() });
         }
         Ok(())
     }

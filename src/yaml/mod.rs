@@ -5,11 +5,17 @@
 //! parser that its users know. Beyond the grammar the tree refuses what would be misread in silence: a second
 //! document, duplicate keys, keys that are not scalars, tabs where indentation stands, an unknown `%YAML` version,
 //! aliases that grow without end. It is pure, and it never sees a secret: errors still never quote a scalar.
+//!
+//! Dialects whose users know Go's `yaml.v3` read the first document only ([`first`]), and what its scalars and merge
+//! keys mean from [`go`].
 
 mod build;
+pub mod go;
 mod lines;
 mod node;
+mod timestamp;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use saphyr_parser::{Event, Parser};
@@ -59,6 +65,16 @@ pub fn parse(text: &str, limits: Limits) -> Result<Node, Error> {
     Ok(first.unwrap_or_else(|| Node::null((1, 1))))
 }
 
+/// Reads the first document of a text as Go's `yaml.v3` does: what follows it is not looked at, U+0085 ends a line, a
+/// byte order mark stands at the beginning only, and no directive is known but `%YAML 1.1` and `%TAG`.
+///
+/// # Errors
+/// The first thing that is wrong: the grammar, a limit.
+pub fn first(text: &str, limits: Limits) -> Result<Node, Error> {
+    let first = read(text, limits, Documents::First)?.into_iter().next();
+    Ok(first.unwrap_or_else(|| Node::null((1, 1))))
+}
+
 /// Reads a text of several documents. Those without content are left out.
 ///
 /// # Errors
@@ -73,6 +89,7 @@ pub fn documents(text: &str, limits: Limits) -> Result<Vec<Node>, Error> {
 enum Documents {
     One,
     Many,
+    First,
 }
 
 fn read(text: &str, limits: Limits, wanted: Documents) -> Result<Vec<Node>, Error> {
@@ -80,22 +97,31 @@ fn read(text: &str, limits: Limits, wanted: Documents) -> Result<Vec<Node>, Erro
         let what = format!("has {} bytes, {} at most", text.len(), limits.bytes);
         return Err(Error { at: (1, 1), what });
     }
-    let lines = Lines::new(text);
-    lines.printable()?;
+    let go = wanted == Documents::First;
+    let text = if go && text.contains('\u{85}') {
+        Cow::Owned(text.replace('\u{85}', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    };
+    let lines = Lines::new(&text);
+    lines.printable(go)?;
     let mut tree = Tree::new(limits, &lines);
     let mut documents = Vec::new();
     // The line from which on directives for the next document may stand.
     let mut prologue = 1;
     // The parser repeats an error for ever, so the first one ends the loop.
-    for event in Parser::new_from_str(text) {
+    for event in Parser::new_from_str(&text) {
         let (event, span) = event.map_err(|error| lines.refusal(&error))?;
         if let Event::DocumentStart(explicit) = event {
+            if go && !documents.is_empty() {
+                break;
+            }
             if wanted == Documents::One && !documents.is_empty() {
                 let what = "a second document starts here, and only one is read".to_owned();
                 return Err(Error { at: lines.exact(span.start), what });
             }
             if explicit {
-                lines.version(prologue..span.start.line())?;
+                lines.directives(prologue..span.start.line(), go)?;
             }
         } else if event == Event::DocumentEnd {
             prologue = span.start.line();

@@ -4,10 +4,29 @@ use std::time::Duration;
 
 use latchkey::config::{Config, Store, parse};
 use latchkey::error::{Problems, Reason};
+use latchkey::model::locator::vault;
+use latchkey::model::{Defaults, Origin};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Result<Config, Problems> {
     parse(text, |_| None)
+}
+
+/// The stores that the text or the environment asks for, besides those that are always there.
+fn local(config: &Config) -> Vec<&Store> {
+    config.stores.iter().filter(|store| !matches!(store, Store::Vault(_))).collect()
+}
+
+/// The Vault and OpenBao stores: name, what the administrator says, how fresh.
+fn remote(config: &Config) -> Vec<(&str, &vault::Defaults, Option<Duration>)> {
+    let remote = config.stores.iter().filter_map(|store| match store {
+        Store::Vault(entry) => match &entry.defaults {
+            Defaults::Vault(defaults) => Some((entry.store.as_str(), defaults, entry.fresh)),
+            Defaults::Local(_) => None,
+        },
+        Store::Local(_) => None,
+    });
+    remote.collect()
 }
 
 fn refused(text: &str) -> String {
@@ -19,7 +38,7 @@ fn refused(text: &str) -> String {
 #[test]
 fn an_empty_file_has_every_default() {
     let config = read("").unwrap();
-    assert!(config.stores.is_empty() && config.version_key.is_none() && config.audit.file.is_none());
+    assert!(local(&config).is_empty() && config.version_key.is_none() && config.audit.file.is_none());
     assert_eq!((config.limits.mounts, config.limits.answer_bytes), (1024, (4 << 20) - (64 << 10)));
     assert_eq!(config.drain, Duration::from_secs(25));
     assert!(!config.audit.required && !config.audit_all_polls);
@@ -50,7 +69,7 @@ fn every_key_is_read() {
          audit: { sink: /log, polls: all, required: true, queueLines: 99 }\n",
     );
     let config = config.unwrap();
-    let [Store::Local(local), Store::Local(two)] = &config.stores[..] else { panic!("two stores") };
+    let [Store::Local(local), Store::Local(two)] = local(&config)[..] else { panic!("two stores") };
     assert_eq!((local.name.as_str(), two.name.as_str()), ("local", "two"));
     let verify = local.verify.as_ref().unwrap();
     assert_eq!((&*verify.issuer, verify.audience.as_str()), ("i", "l"));
@@ -144,10 +163,10 @@ fn the_environment_stands_in_for_a_local_store_that_the_file_does_not_name() {
         _ => None,
     };
     let config = parse("", environment).unwrap();
-    let [Store::Local(store)] = &config.stores[..] else { panic!("one store") };
+    let [Store::Local(store)] = local(&config)[..] else { panic!("one store") };
     assert_eq!((store.name.as_str(), store.file.to_str()), ("local", Some("/env.age")));
     let config = parse("stores: { local: { file: /a, identity: /b } }", environment).unwrap();
-    let [Store::Local(store)] = &config.stores[..] else { panic!("the file's word counts") };
+    let [Store::Local(store)] = local(&config)[..] else { panic!("the file's word counts") };
     assert_eq!(store.file.to_str(), Some("/a"));
     let half = |name: &str| environment(name).filter(|_| name.ends_with("FILE"));
     let text = parse("", half).unwrap_err().text();
@@ -177,12 +196,104 @@ fn the_environment_names_proxies_and_authorities_in_capitals_or_not() {
     assert!(net.https_proxy.is_none() && net.http_proxy.is_none() && net.ca.is_none());
 }
 
+#[test]
+fn a_store_of_each_remote_kind_is_always_there() {
+    let config = read("").unwrap();
+    let stores = remote(&config);
+    let [("vault", vault, None), ("openbao", openbao, None)] = stores[..] else { panic!("{stores:?}") };
+    assert_eq!((vault.flavour.name(), openbao.flavour.name()), ("vault", "openbao"));
+    assert!(vault.endpoint.is_none() && vault.role.is_none() && vault.mount.is_none());
+}
+
+#[test]
+fn every_key_of_a_remote_store_is_read() {
+    let config = read(
+        "stores:\n  prod:\n    kind: openbao\n    address: HTTPS://Bao.corp:443/base/\n    ca: /ca.pem\n    authMount: /a b/\n    \
+         namespace: team\n    role: \"{namespace}\"\n    audience: corp\n    audiences: [one, two]\n    fresh: 0\n  \
+         vault: { address: \"unix:///agent.sock\", fresh: 5m }\n",
+    )
+    .unwrap();
+    let stores = remote(&config);
+    let [("prod", prod, Some(Duration::ZERO)), ("vault", vault, fresh), ("openbao", ..)] = stores[..] else {
+        panic!("{stores:?}")
+    };
+    let endpoint = prod.endpoint.as_ref().unwrap();
+    assert_eq!(
+        (endpoint.to_string().as_str(), endpoint.origin),
+        ("https://bao.corp/base", Origin::Administrator)
+    );
+    assert_eq!(endpoint.tls.ca.as_deref().and_then(|ca| ca.to_str()), Some("/ca.pem"));
+    assert_eq!(endpoint.tls, prod.tls);
+    assert_eq!((prod.mount.as_deref(), prod.namespace.as_deref()), (Some("a%20b"), Some("team")));
+    assert_eq!((prod.role.as_deref(), prod.flavour.name()), (Some("{namespace}"), "openbao"));
+    assert_eq!(prod.audience.as_ref().unwrap().as_str(), "corp");
+    assert_eq!(prod.audiences.iter().map(|one| one.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(vault.endpoint.as_ref().unwrap().to_string(), "unix:///agent.sock");
+    assert_eq!(fresh, Some(Duration::from_secs(300)));
+}
+
+#[test]
+fn variables_fill_what_the_file_leaves_open_of_stores_that_are_named_like_their_kind() {
+    let all = |name: &str| {
+        let known = ["VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT", "BAO_ADDR", "VAULT_TOKEN"];
+        known.contains(&name).then(|| match name {
+            "VAULT_ADDR" => "http://v".to_owned(),
+            "BAO_ADDR" => "http://b".to_owned(),
+            name => format!("/{name}"),
+        })
+    };
+    let text = "stores:\n  vault: { namespace: file }\n  bare: { kind: vault }\n";
+    let config = parse(text, all).unwrap();
+    let seen: Vec<_> = remote(&config)
+        .into_iter()
+        .map(|(name, store, _)| {
+            let address = store.endpoint.as_ref().map(ToString::to_string);
+            let ca = store.tls.ca.as_ref().map(|ca| ca.display().to_string());
+            (name.to_owned(), address, store.namespace.as_deref().map(str::to_owned), ca)
+        })
+        .collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        seen,
+        [
+            ("vault".to_owned(), some("http://v"), some("file"), some("/VAULT_CACERT")),
+            ("bare".to_owned(), None, None, None),
+            ("openbao".to_owned(), some("http://b"), some("/VAULT_NAMESPACE"), some("/VAULT_CACERT")),
+        ]
+    );
+    assert_eq!(config.ignored, ["VAULT_TOKEN"]);
+    let text = parse("", |name| (name == "VAULT_ADDR").then(|| "nowhere".to_owned())).unwrap_err().text();
+    assert!(text.contains("parameter VAULT_ADDR: is not an address"), "{text}");
+}
+
+#[test]
+fn what_a_remote_store_cannot_mean_is_refused_with_its_key() {
+    for (store, path, words) in [
+        ("vault: { address: vault.corp }", "stores.vault.address", "is not an address"),
+        ("vault: { authMount: .. }", "stores.vault.authMount", "names nothing below `auth/`"),
+        ("vault: { namespace: \"a\\nb\" }", "stores.vault.namespace", "control character"),
+        ("vault: { role: \"{pod}\" }", "stores.vault.role", "brace"),
+        ("vault: { fresh: 2h }", "stores.vault.fresh", "from `0` to `1h`"),
+        ("vault: { audiences: one }", "stores.vault.audiences", "not a list of texts"),
+        ("vault: { file: /a }", "stores.vault.file", "no key of a store of the kind `vault`"),
+        ("b: { kind: openbao, issuer: /a }", "stores.b.issuer", "of the kind `openbao`"),
+        ("local: { file: /a, identity: /b, role: x }", "stores.local.role", "of the kind `local`"),
+        ("b: { kind: Vault }", "stores.b", "of a kind that this build does not have"),
+    ] {
+        let text = refused(&format!("stores: {{ {store} }}"));
+        assert!(text.contains(&format!("parameter {path}, line 1")) && text.contains(words), "{text}");
+    }
+}
+
 /// A key at every depth, and of every kind of value.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 15] = [
     "stores",
     "stores.local",
     "stores.local.file",
     "stores.local.issuer",
+    "stores.vault",
+    "stores.vault.audiences",
+    "stores.vault.fresh",
     "policy",
     "policy.rules",
     "policy.rules.stores",

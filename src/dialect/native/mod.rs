@@ -5,6 +5,7 @@
 mod files;
 mod keys;
 mod secrets;
+mod vault;
 
 use self::keys::Found;
 use crate::dialect::{Dialect, Facts, Param};
@@ -40,7 +41,7 @@ impl Dialect for Native {
     fn parse(&self, attributes: &Attributes, facts: Facts<'_>, catalog: &Catalog) -> Result<Plan, Problems> {
         let mut problems = Vec::new();
         unknown(attributes, &mut problems);
-        let declared = secrets::read(attributes.get(SECRETS), catalog, &mut problems);
+        let declared = secrets::read(attributes.get(SECRETS), catalog, facts.digests, &mut problems);
         let (parameter, files) = match (attributes.get(FILES), &declared) {
             (Some(text), declared) => {
                 (FILES, files::read(text, declared.as_deref(), facts.mode, &mut problems))

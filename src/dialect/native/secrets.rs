@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::SECRETS;
 use super::keys::{self, Found, document, is_name, key, listed};
+use super::{SECRETS, vault};
 use crate::error::{Problem, Reason};
 use crate::model::locator::local::{self, EntryPath};
 use crate::model::{Access, Catalog, Defaults, Entry, Locator, Plan, Source, Want};
+use crate::secret::DigestKey;
 use crate::text::{nearest, short};
 use crate::yaml::Node;
 
@@ -54,7 +55,12 @@ const ELSEWHERE: [(&str, &str); 26] = [
 ];
 
 /// Reads the parameter. `None` where its entries could not be seen at all.
-pub(super) fn read(text: Option<&str>, catalog: &Catalog, problems: &mut Found) -> Option<Vec<Declared>> {
+pub(super) fn read(
+    text: Option<&str>,
+    catalog: &Catalog,
+    digests: &DigestKey,
+    problems: &mut Found,
+) -> Option<Vec<Declared>> {
     let root = match document(SECRETS, text.unwrap_or_default(), "names to secrets") {
         Ok(root) => root,
         Err(problem) => {
@@ -79,24 +85,40 @@ pub(super) fn read(text: Option<&str>, catalog: &Catalog, problems: &mut Found) 
     let declared = entries.iter().map(|(name, secret)| Declared {
         name: key(name).to_owned(),
         at: name.at,
-        source: Reader { name, problems }.source(secret, catalog),
+        source: Reader { name, problems }.source(secret, catalog, digests),
     });
     Some(declared.collect())
 }
 
 /// Reads one entry, and goes on after each problem.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     name: &'a Node,
     problems: &'a mut Found,
 }
 
 impl Reader<'_> {
-    fn refuse(&mut self, at: &Node, what: impl AsRef<str>, remedy: impl Into<String>) {
-        let name = format!("secret `{}`", short(key(self.name)));
-        self.problems.push(keys::problem(SECRETS, at, what).object(name).remedy(remedy.into()));
+    pub(super) fn refuse(&mut self, at: &Node, what: impl AsRef<str>, remedy: impl Into<String>) {
+        self.refuse_as(Reason::Invalid, at, what, remedy);
     }
 
-    fn source(&mut self, secret: &Node, catalog: &Catalog) -> Option<Source> {
+    pub(super) fn refuse_as(
+        &mut self,
+        reason: Reason,
+        at: &Node,
+        what: impl AsRef<str>,
+        remedy: impl Into<String>,
+    ) {
+        let name = format!("secret `{}`", short(key(self.name)));
+        let problem = Problem { reason, ..keys::problem(SECRETS, at, what) };
+        self.problems.push(problem.object(name).remedy(remedy.into()));
+    }
+
+    /// Refuses the entry as a whole, at its name.
+    pub(super) fn refuse_name(&mut self, what: &str, remedy: &str) {
+        self.refuse(self.name, what, remedy);
+    }
+
+    fn source(&mut self, secret: &Node, catalog: &Catalog, digests: &DigestKey) -> Option<Source> {
         let name = self.name;
         let named = is_name(key(name));
         if !named {
@@ -109,29 +131,37 @@ impl Reader<'_> {
             return None;
         };
         let entry = self.store(secret, catalog);
+        let defaults = entry.map(|entry| &entry.defaults);
         for (key, _) in pairs {
-            self.key(key);
+            self.key(key, defaults);
         }
-        let path = self.path(secret);
-        let version = self.value(secret, "version", version, VERSION);
+        let place = match (entry, defaults) {
+            (Some(entry), Some(Defaults::Vault(defaults))) => {
+                vault::read(self, secret, (&entry.store, defaults), digests)
+            }
+            (_, defaults) => self.local(secret, defaults),
+        };
         let optional = self.value(secret, "optional", Node::bool, "`true` or `false`");
         let fresh = self.value(secret, "fresh", Node::duration, FRESH);
-        let (true, Some(entry), Some(path), Ok(version), Ok(optional), Ok(fresh)) =
-            (named, entry, path, version, optional, fresh)
-        else {
+        let (true, Some((access, locator)), Ok(optional), Ok(fresh)) = (named, place, optional, fresh) else {
             return None;
-        };
-        let (access, locator) = match &entry.defaults {
-            Defaults::Local(access) => {
-                (Access::Local(access.clone()), Locator::Local(local::Locator { path, version }))
-            }
-            Defaults::Vault(_) => {
-                self.refuse(secret, "is of a kind of store that is not read yet", "");
-                return None;
-            }
         };
         let want = Want { optional: optional.unwrap_or(false), fresh };
         Some(Source { name: key(name).to_owned(), access: Arc::new(access), locator, want })
+    }
+
+    /// A secret of a local store, or of one that could not be made out: then only its own keys are judged.
+    fn local(&mut self, secret: &Node, defaults: Option<&Defaults>) -> Option<(Access, Locator)> {
+        let path = if defaults.is_some() { self.path(secret) } else { None };
+        let version = self.version(secret);
+        let (Some(Defaults::Local(access)), Some(path), Ok(version)) = (defaults, path, version) else {
+            return None;
+        };
+        Some((Access::Local(access.clone()), Locator::Local(local::Locator { path, version })))
+    }
+
+    pub(super) fn version(&mut self, secret: &Node) -> Result<Option<u64>, ()> {
+        self.value(secret, "version", version, VERSION)
     }
 
     fn store<'c>(&mut self, secret: &Node, catalog: &'c Catalog) -> Option<&'c Entry> {
@@ -153,23 +183,34 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn key(&mut self, node: &Node) {
+    fn key(&mut self, node: &Node, defaults: Option<&Defaults>) {
         let word = key(node);
-        if LOCAL.contains(&word) {
+        let (kind, keys): (&str, &[&str]) = match defaults {
+            Some(Defaults::Vault(defaults)) => (defaults.flavour.name(), &vault::KEYS),
+            Some(Defaults::Local(_)) | None => ("local", &LOCAL),
+        };
+        // Of a store that could not be made out, the key of any kind may be meant.
+        if keys.contains(&word) || defaults.is_none() && vault::KEYS.contains(&word) {
             return;
         }
-        let has = format!("a local secret has {}", listed(&LOCAL));
+        let has = format!("a {kind} secret has {}", listed(keys));
         if word == "<<" {
             self.refuse(
                 node,
                 "merge keys are not read",
                 "write the keys out, or use an alias for the whole secret",
             );
+        } else if vault::LATER.contains(&word) && kind != "local" {
+            self.refuse(
+                node,
+                format!("`{word}` comes with leases, and is not yet supported"),
+                format!("remove it: {has}"),
+            );
         } else if let Some((_, kinds)) = ELSEWHERE.iter().find(|(other, _)| *other == word) {
-            let what = format!("`{word}` is a key of secrets of {kinds}, and this one is of a local store");
+            let what = format!("`{word}` is a key of secrets of {kinds}, and this one is of a {kind} store");
             self.refuse(node, what, has);
         } else {
-            let remedy = match nearest(word, LOCAL) {
+            let remedy = match nearest(word, keys.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`? {has}"),
                 None => format!("remove it: {has}"),
             };

@@ -1,12 +1,14 @@
 //! Which object, and how to get at its store: one noun file per store, one variant each in [`Access`] and [`Locator`].
 
 pub mod local;
+pub mod request;
 pub mod vault;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::endpoint::Endpoint;
-use super::{Audience, StoreName};
+use super::{Audience, StoreName, Subject};
 
 /// How a source's store is reached, and as whom: everything that a session depends on besides the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,23 @@ impl Access {
             Self::Vault(access) => Some(&access.endpoint),
         }
         .into_iter()
+    }
+
+    /// The files of the agent's own that the class names: they are read only where policy lists them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let files: &[PathBuf] = match self {
+            Self::Local(_) => &[],
+            Self::Vault(access) => &access.files,
+        };
+        files.iter().map(PathBuf::as_path)
+    }
+
+    /// This access with the subject's names where it leaves them open; `None` where it leaves nothing open.
+    pub fn resolved(&self, subject: &Subject) -> Option<Self> {
+        match self {
+            Self::Local(_) => None,
+            Self::Vault(access) => access.resolved(subject).map(Self::Vault),
+        }
     }
 
     /// The role that the login asks for, where there is one.

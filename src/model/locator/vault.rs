@@ -1,9 +1,10 @@
 //! The nouns of Vault and OpenBao.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::model::endpoint::{Endpoint, Tls};
-use crate::model::{Audience, StoreName};
+use crate::model::{Audience, StoreName, Subject};
 use crate::secret::{Digest, Secret};
 
 /// Which server, and as whom: everything that a login depends on besides the pod.
@@ -17,12 +18,30 @@ pub struct Access {
     pub namespace: Box<str>,
     /// The path of the auth mount below `auth/`, percent-escaped as it goes on the wire: a kubernetes or a jwt one.
     pub mount: Box<str>,
-    /// The role. `{namespace}` and `{serviceAccount}` in an administrator's default stand for the pod's.
+    /// The role. `{namespace}` and `{serviceAccount}` stand for the pod's: neither server has roles with braces.
     pub role: Box<str>,
     /// The audience of the pod's token.
     pub audience: Audience,
     /// Whose envelope a whole reply is written in.
     pub flavour: Flavour,
+    /// Files of the agent's own that the class names, beyond the administrator's for this store.
+    pub files: Box<[PathBuf]>,
+}
+
+impl Access {
+    /// What stands for the namespace of the pod in a role.
+    pub const NAMESPACE: &'static str = "{namespace}";
+    /// What stands for the service account of the pod in a role.
+    pub const ACCOUNT: &'static str = "{serviceAccount}";
+
+    /// With the subject's names in its role; `None` where the role leaves nothing open.
+    pub fn resolved(&self, subject: &Subject) -> Option<Self> {
+        let role = self
+            .role
+            .replace(Self::NAMESPACE, subject.namespace.as_str())
+            .replace(Self::ACCOUNT, subject.account.as_str());
+        (*role != *self.role).then(|| Self { role: role.into(), ..self.clone() })
+    }
 }
 
 /// The two servers answer alike, but for the whole reply as it is written into a file.
@@ -35,16 +54,28 @@ pub enum Flavour {
     OpenBao,
 }
 
+impl Flavour {
+    /// Its name: of the kind of store, of the provider, and of the audience where nobody names one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vault => "vault",
+            Self::OpenBao => "openbao",
+        }
+    }
+}
+
 /// What an administrator says of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults {
+    /// Which of the two it is.
+    pub flavour: Flavour,
     /// Where; without it a class must say.
     pub endpoint: Option<Endpoint>,
     /// How the certificate of an endpoint is checked that a class names.
     pub tls: Tls,
     /// The namespace.
     pub namespace: Option<Box<str>>,
-    /// The auth mount; `kubernetes` where there is none.
+    /// The auth mount, as [`super::request::mount`] makes it; `kubernetes` where there is none.
     pub mount: Option<Box<str>>,
     /// The role of classes that name none.
     pub role: Option<Box<str>>,
@@ -59,7 +90,8 @@ pub struct Defaults {
 pub struct Locator {
     /// The HTTP method, as written; `GET` where none is.
     pub method: Box<str>,
-    /// The path below `/v1/`, percent-escaped, and the query, if any, sorted by key.
+    /// The path below `/v1/`, percent-escaped, and the query, if any, sorted by key: what [`super::request::path`] makes.
+    /// Empty for `/v1` itself.
     pub path: Box<str>,
     /// The body.
     pub args: Option<Args>,
@@ -78,6 +110,14 @@ impl Args {
     pub fn new(json: Secret, key: &crate::secret::DigestKey) -> Self {
         let digest = json.digest(key, b"vault args");
         Self { json, digest }
+    }
+}
+
+impl Locator {
+    /// Path and query as they go on the wire, behind the path that the endpoint may have.
+    pub fn target(&self) -> String {
+        let slash = if matches!(self.path.as_bytes().first(), None | Some(b'?')) { "" } else { "/" };
+        format!("/v1{slash}{}", self.path)
     }
 }
 

@@ -257,5 +257,5 @@ fn mount_reads_its_configuration_from_the_environment_too() {
         latchkey(&args, &[("LATCHKEY_LOCAL_FILE", &store), ("LATCHKEY_LOCAL_IDENTITY", &key)]);
     assert_eq!(code, Some(0), "{err}");
     let (code, _, err) = latchkey(&args, &[]);
-    assert!(code == Some(1) && err.contains("this agent has none"), "{err}");
+    assert!(code == Some(1) && err.contains("there are openbao, vault"), "{err}");
 }

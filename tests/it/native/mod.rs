@@ -1,6 +1,7 @@
 //! The native dialect: what a class means, and every way in which one is refused.
 
 mod paths;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -459,7 +460,6 @@ fn every_problem_of_both_parameters_is_told_at_once() {
         ("secrets", Some((1, 51))),
         ("secrets", Some((1, 65))),
         ("secrets", Some((2, 1))),
-        ("secrets", Some((2, 28))),
         ("files", Some((1, 1))),
         ("files", Some((2, 23))),
         ("files", Some((2, 12))),

@@ -112,6 +112,8 @@ impl Agent {
         command.args(["serve", "--log-level", "trace"]);
         command.arg("--socket-dir").arg(self.path("sockets")).arg("--config").arg(self.path("latchkey.yaml"));
         command.arg("--admin-addr").arg(self.admin.to_string());
+        // The one socket that most tests watch; a flag wins over it.
+        command.env("LATCHKEY_PROVIDERS", "latchkey");
         command
     }
 

@@ -28,6 +28,7 @@ pub(crate) fn after(settings: &str, agent: &Agent) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{settings}; exec \"$0\" \"$@\"")).arg(direct.get_program());
     command.args(direct.get_args());
+    command.envs(direct.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command
 }
 

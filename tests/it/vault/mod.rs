@@ -55,6 +55,7 @@ impl Bench {
             role: "web".into(),
             audience: Audience::new("vault"),
             flavour: Flavour::Vault,
+            files: Box::default(),
         };
         Self { kit, store: Vault::new(Arc::new(net)), cx, access }
     }

@@ -1,0 +1,302 @@
+//! Everything but the objects: which server, and as whom.
+
+use latchkey::dialect::Dialect;
+use latchkey::dialect::vault::{Flavour, Vault};
+use latchkey::error::Reason;
+use latchkey::model::{AccountName, Namespace, Origin, Subject};
+
+use super::{ADDRESS, access, catalog, only, parse, usual, with, with_in};
+
+const ROLE: (&str, &str) = ("roleName", "web");
+
+#[test]
+fn a_class_that_says_no_more_than_it_must_has_every_default() {
+    for (flavour, name) in [(Flavour::Vault, "vault"), (Flavour::OpenBao, "openbao")] {
+        let plan = with_in(flavour, &[ROLE], &usual()).unwrap();
+        let access = access(&plan);
+        assert_eq!((access.store.as_str(), access.audience.as_str()), (name, name));
+        assert_eq!((&*access.role, &*access.mount, &*access.namespace), ("web", "kubernetes", ""));
+        assert_eq!(
+            (access.endpoint.to_string().as_str(), access.endpoint.origin),
+            (ADDRESS, Origin::Administrator)
+        );
+        assert_eq!((access.flavour, access.files.len()), (flavour, 0));
+        assert_eq!(Vault { flavour }.provider(), name);
+    }
+}
+
+#[test]
+fn what_the_class_leaves_open_is_the_stores() {
+    let text = "stores:\n  vault:\n    address: https://vault.corp\n    ca: /ca.pem\n    authMount: /k8s/prod/\n    \
+                namespace: team\n    role: \"{namespace}-{serviceAccount}\"\n    audience: corp\n";
+    let catalog = catalog(text, &[]);
+    let plan = std::sync::Arc::new(with_in(Flavour::Vault, &[], &catalog).unwrap());
+    let open = access(&plan);
+    assert_eq!((&*open.mount, &*open.namespace, open.audience.as_str()), ("k8s/prod", "team", "corp"));
+    assert_eq!(open.endpoint.tls.ca.as_deref().and_then(|ca| ca.to_str()), Some("/ca.pem"));
+    let subject = Subject {
+        namespace: Namespace::parse("shop").unwrap(),
+        account: AccountName::parse("web.one").unwrap(),
+        pod: None,
+    };
+    assert_eq!(&*access(&plan.resolved(&subject)).role, "shop-web.one");
+    // The class wins, and what says nothing is left to the store.
+    let words = [ROLE, ("vaultNamespace", " ns\t"), ("vaultAuthMountPath", "jwt"), ("audience", "a")];
+    let plan = std::sync::Arc::new(with_in(Flavour::Vault, &words, &catalog).unwrap());
+    let said = access(&plan);
+    assert_eq!(
+        (&*said.role, &*said.namespace, &*said.mount, said.audience.as_str()),
+        ("web", "ns", "jwt", "a")
+    );
+    let same = plan.resolved(&subject);
+    assert!(std::sync::Arc::ptr_eq(&plan, &same), "nothing was open");
+    let empty =
+        ["roleName", "vaultNamespace", "vaultAuthMountPath", "audience", "vaultAddress", "vaultCACertPath"];
+    let plan = with_in(Flavour::Vault, &empty.map(|name| (name, "")), &catalog).unwrap();
+    assert_eq!(access(&plan), open);
+}
+
+#[test]
+fn objects_of_one_class_share_their_access_before_and_after_names_are_filled_in() {
+    let list = "[{ objectName: a, secretPath: x }, { objectName: b, secretPath: y }]";
+    let plan = parse(Flavour::Vault, &[("roleName", "{namespace}"), ("objects", list)], &usual()).unwrap();
+    let subject = Subject {
+        namespace: Namespace::parse("shop").unwrap(),
+        account: AccountName::parse("web").unwrap(),
+        pod: None,
+    };
+    let plan = std::sync::Arc::new(plan).resolved(&subject);
+    let [a, b] = plan.sources() else { panic!("two") };
+    assert!(std::sync::Arc::ptr_eq(&a.access, &b.access));
+    assert_eq!((a.access.role(), b.access.role()), (Some("shop"), Some("shop")));
+}
+
+#[test]
+fn a_role_is_required_and_the_first_spelling_that_is_there_counts() {
+    for (flavour, words, role) in [
+        (Flavour::Vault, &[("roleName", "a"), ("vaultRoleName", "b")][..], Some("a")),
+        (Flavour::Vault, &[("vaultRoleName", "b")], Some("b")),
+        (Flavour::Vault, &[("roleName", "  ")], Some("  ")),
+        (Flavour::Vault, &[], None),
+        (Flavour::Vault, &[("rolename", "a"), ("vaultRole", "b"), ("openbaoRoleName", "c")], None),
+        (Flavour::OpenBao, &[("roleName", "a"), ("vaultRoleName", "b")], Some("b")),
+        (
+            Flavour::OpenBao,
+            &[("vaultRoleName", "b"), ("openbaoRoleName", "c"), ("baoRoleName", "d")],
+            Some("d"),
+        ),
+        (Flavour::OpenBao, &[("roleName", "a"), ("vaultRoleName", "")], None),
+    ] {
+        let outcome = with_in(flavour, words, &usual());
+        match role {
+            Some(role) => assert_eq!(&*access(&outcome.unwrap()).role, role, "{words:?}"),
+            None => drop(only(outcome, Reason::Invalid, "roleName")),
+        }
+    }
+}
+
+#[test]
+fn of_openbaos_prefixes_the_first_that_is_there_counts_even_when_it_says_nothing() {
+    for (suffix, good) in [("Namespace", "good"), ("AuthMountPath", "good"), ("KubernetesMountPath", "good")]
+    {
+        let seen = |words: &[(&str, &str)]| {
+            let names: Vec<String> = words.iter().map(|(prefix, _)| format!("{prefix}{suffix}")).collect();
+            let words: Vec<_> =
+                names.iter().zip(words).map(|(name, (_, text))| (name.as_str(), *text)).collect();
+            let plan = with_in(Flavour::OpenBao, &[&[ROLE], &words[..]].concat(), &usual()).unwrap();
+            let access = access(&plan);
+            if suffix == "Namespace" { access.namespace.to_string() } else { access.mount.to_string() }
+        };
+        let nothing = if suffix == "Namespace" { "" } else { "kubernetes" };
+        for prefix in ["bao", "openbao", "vault"] {
+            assert_eq!(seen(&[(prefix, good)]), good);
+        }
+        assert_eq!(seen(&[("bao", good), ("openbao", "x"), ("vault", "y")]), good);
+        assert_eq!(seen(&[("openbao", good), ("vault", "y")]), good);
+        assert_eq!(seen(&[("bao", ""), ("openbao", "x"), ("vault", "y")]), nothing);
+        assert_eq!(seen(&[("openbao", ""), ("vault", "y")]), nothing);
+        assert_eq!(seen(&[("BAO", "x"), ("Vault", "y"), ("latchkey", "z")]), nothing, "case counts");
+    }
+    let plan = with(&[ROLE, ("openbaoNamespace", "x"), ("baoAuthMountPath", "x")]).unwrap();
+    assert_eq!(
+        (&*access(&plan).namespace, &*access(&plan).mount),
+        ("", "kubernetes"),
+        "Vault's has one prefix"
+    );
+}
+
+#[test]
+fn both_spellings_of_the_auth_mount_are_a_conflict_even_when_they_say_nothing() {
+    for (old, new) in [("x", "y"), ("x", "x"), ("", "y"), ("x", ""), ("", "")] {
+        let words = [ROLE, ("vaultKubernetesMountPath", old), ("vaultAuthMountPath", new)];
+        let problem = only(with(&words), Reason::Invalid, "vaultKubernetesMountPath");
+        assert!(problem.what.contains("`vaultAuthMountPath`"), "{problem}");
+    }
+    let words = [ROLE, ("baoKubernetesMountPath", ""), ("vaultAuthMountPath", "y")];
+    only(with_in(Flavour::OpenBao, &words, &usual()), Reason::Invalid, "baoKubernetesMountPath");
+}
+
+#[test]
+fn an_address_that_is_the_administrators_means_that_very_endpoint() {
+    let text = "stores:\n  vault: { address: \"https://vault.corp:8200\", ca: /ca.pem }\n  \
+                near: { kind: vault, address: \"http://127.0.0.1:8200/base\", ca: /near.pem }\n";
+    let catalog = catalog(text, &[]);
+    for (address, origin, ca) in [
+        ("https://vault.corp:8200", Origin::Administrator, "/ca.pem"),
+        ("HTTPS://VAULT.corp:8200/", Origin::Administrator, "/ca.pem"),
+        ("http://127.0.0.1:8200/base/", Origin::Administrator, "/near.pem"),
+        // Anything else is a tenant's, with the roots of the store.
+        ("http://127.0.0.1:8200", Origin::Tenant, "/ca.pem"),
+        ("http://vault.corp:8200", Origin::Tenant, "/ca.pem"),
+        ("https://vault.corp", Origin::Tenant, "/ca.pem"),
+        ("https://vault.corp.:8200", Origin::Tenant, "/ca.pem"),
+        ("unix:///run/agent.sock", Origin::Tenant, "/ca.pem"),
+    ] {
+        let plan = with_in(Flavour::Vault, &[ROLE, ("vaultAddress", address)], &catalog).unwrap();
+        let endpoint = &access(&plan).endpoint;
+        let found = endpoint.tls.ca.as_deref().and_then(|ca| ca.to_str());
+        assert_eq!((endpoint.origin, found), (origin, Some(ca)), "{address}");
+    }
+}
+
+#[test]
+fn an_address_that_is_none_or_hides_another_is_not_permitted_and_not_repeated() {
+    for address in [
+        "vault.corp:8200",
+        "//vault.corp",
+        "ftp://vault.corp",
+        "https://vault.corp:99999",
+        "https://vault.corp:8200 ",
+        "https://vault.corp:8200\n",
+        "https://user:hunter2@vault.corp:8200",
+        "https://vault.corp\\@hunter2.example",
+        "unix://agent.sock",
+    ] {
+        let problem = only(with(&[ROLE, ("vaultAddress", address)]), Reason::Policy, "vaultAddress");
+        assert!(!problem.to_string().contains("hunter2"), "{problem}");
+    }
+}
+
+#[test]
+fn without_any_address_the_text_says_who_can_set_which() {
+    for (flavour, store, variable, parameter) in [
+        (Flavour::Vault, "stores.vault.address", "VAULT_ADDR", "vaultAddress"),
+        (Flavour::OpenBao, "stores.openbao.address", "BAO_ADDR", "openbaoAddress"),
+    ] {
+        let problem = only(with_in(flavour, &[ROLE], &catalog("", &[])), Reason::Setup, parameter);
+        assert!(problem.remedy.contains(store) && problem.remedy.contains(variable), "{problem}");
+    }
+}
+
+#[test]
+fn booleans_are_spelled_as_in_go() {
+    for (words, skip) in
+        [(["1", "t", "T", "TRUE", "true", "True"], true), (["0", "f", "F", "FALSE", "false", "False"], false)]
+    {
+        for word in words {
+            let plan = with(&[ROLE, ("vaultSkipTLSVerify", word)]).unwrap();
+            let endpoint = &access(&plan).endpoint;
+            assert_eq!((endpoint.tls.skip_verify, endpoint.origin), (skip, Origin::Administrator), "{word}");
+        }
+    }
+    for word in ["", "yes", "on", "tRUE", "true ", "2", "null"] {
+        only(with(&[ROLE, ("vaultSkipTLSVerify", word)]), Reason::Invalid, "vaultSkipTLSVerify");
+    }
+}
+
+#[test]
+fn files_of_the_agents_own_travel_with_the_plan_or_are_refused() {
+    let catalog = catalog("stores: { vault: { address: \"https://vault.corp\", ca: /ca.pem } }", &[]);
+    let files = |ca: &str| {
+        let plan = with_in(Flavour::Vault, &[ROLE, ("vaultCACertPath", ca)], &catalog).unwrap();
+        let access = access(&plan).clone();
+        let named: Vec<String> =
+            plan.sources()[0].access.files().map(|path| path.display().to_string()).collect();
+        (access.endpoint.tls.ca.unwrap().display().to_string(), named)
+    };
+    assert_eq!(files("/etc/other.pem"), ("/etc/other.pem".to_owned(), vec!["/etc/other.pem".to_owned()]));
+    assert_eq!(files("/ca.pem"), ("/ca.pem".to_owned(), vec![]), "the administrator names it too");
+    for name in ["vaultCADirectory", "vaultTLSClientCertPath", "vaultTLSClientKeyPath", "vaultTLSServerName"]
+    {
+        only(with(&[ROLE, (name, "/x")]), Reason::Policy, name);
+        with(&[ROLE, (name, "")]).unwrap();
+    }
+    let both = with(&[ROLE, ("vaultTLSClientCertPath", "/c"), ("vaultTLSClientKeyPath", "/k")]).unwrap_err();
+    assert_eq!(both.iter().count(), 2);
+    // A name that nothing is checked by, and the one that is checked anyway.
+    with(&[ROLE, ("vaultTLSServerName", "VAULT.corp")]).unwrap();
+    with(&[ROLE, ("vaultTLSServerName", "x"), ("vaultAddress", "http://plain")]).unwrap();
+}
+
+#[test]
+fn auth_mounts_are_cleaned_and_escaped_and_do_not_leave_auth() {
+    for (written, sent) in [
+        ("k8s", "k8s"),
+        ("/k8s/", "k8s"),
+        ("a//b/./c", "a/b/c"),
+        ("auth/kubernetes", "auth/kubernetes"),
+        ("a b", "a%20b"),
+        ("x?y=1", "x%3Fy=1"),
+        ("x%2Fy#z", "x%252Fy%23z"),
+        ("a+b", "a+b"),
+        ("mé", "m%C3%A9"),
+        ("a/../b", "b"),
+    ] {
+        let plan = with(&[ROLE, ("vaultAuthMountPath", written)]).unwrap();
+        assert_eq!(&*access(&plan).mount, sent);
+    }
+    for written in ["..", "../sys", "a/../../x", ".", "/", "a/..", "../../v1/auth/../sys"] {
+        let problem =
+            only(with(&[ROLE, ("vaultAuthMountPath", written)]), Reason::Invalid, "vaultAuthMountPath");
+        assert!(problem.what.contains("`auth/`"), "{problem}");
+    }
+}
+
+#[test]
+fn unknown_and_historical_keys_are_ignored() {
+    let words = ["kubernetesServiceAccountPath", "vaultCAPem", "secrets", "Objects", "a b", "vaultaddress"];
+    let plan = with(&[&[ROLE], &words.map(|name| (name, "x"))[..]].concat()).unwrap();
+    assert_eq!(access(&plan), access(&with(&[ROLE]).unwrap()));
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let words = [
+        ("vaultAddress", "nowhere"),
+        ("vaultNamespace", "a\nb"),
+        ("vaultAuthMountPath", ".."),
+        ("vaultSkipTLSVerify", "maybe"),
+        ("vaultCADirectory", "/etc"),
+        (
+            "objects",
+            "[{ objectName: /a, method: \"\\n\" }, { objectName: b, encoding: x, secretKey: k }, { objectName: b }]",
+        ),
+    ];
+    let problems = parse(Flavour::Vault, &words, &usual()).unwrap_err();
+    let mut seen: Vec<_> =
+        problems.iter().map(|one| one.place.parameter.clone().unwrap_or_default()).collect();
+    seen.sort();
+    let wanted = [
+        "objects",
+        "objects",
+        "objects",
+        "roleName",
+        "vaultAddress",
+        "vaultAuthMountPath",
+        "vaultCADirectory",
+        "vaultNamespace",
+        "vaultSkipTLSVerify",
+    ];
+    assert_eq!(seen, wanted, "{problems}");
+}
+
+#[test]
+fn the_lists_of_parameters_name_each_once_and_all_that_are_read() {
+    for (flavour, count) in [(Flavour::Vault, 14), (Flavour::OpenBao, 36)] {
+        let mut names: Vec<&str> = Vault { flavour }.params().iter().map(|param| param.name).collect();
+        assert_eq!(names.len(), count);
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
