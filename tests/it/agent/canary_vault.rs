@@ -111,6 +111,7 @@ impl Node {
             agent.path("audit.jsonl").display(),
         );
         std::fs::write(agent.path("latchkey.yaml"), text).unwrap();
+        agent.providers = "latchkey,vault";
         let mut command = agent.command();
         start(&mut agent, &mut command);
         Self { agent, kit, pod: holding("app", "vault", &signed_with(&secrets.jwt)) }

@@ -34,6 +34,7 @@ impl Node {
             agent.path("audit.jsonl").display(),
         );
         std::fs::write(agent.path("latchkey.yaml"), text).unwrap();
+        agent.providers = "latchkey,vault,openbao";
         agent.run();
         Self { agent, front }
     }
