@@ -3,6 +3,7 @@
 
 #[cfg(feature = "local")]
 pub mod local;
+mod reload;
 
 #[cfg(not(any(feature = "local", feature = "vault")))]
 compile_error!(
@@ -27,12 +28,12 @@ use zeroize::Zeroizing;
 
 use crate::audit::{self, Audit};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Watch};
 use crate::dialect::Dialect;
 use crate::dialect::native::Native;
 use crate::engine::{self, Delivery, Engine, Order, Origin};
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{self, Catalog, Defaults, Entry, Envelope, StoreName, VersionKey};
+use crate::model::{Envelope, StoreName, VersionKey};
 #[cfg(feature = "net")]
 use crate::net::Net;
 use crate::secret::DigestKey;
@@ -40,7 +41,9 @@ use crate::serve::watchdog::Pulse;
 use crate::serve::{FOLDER_BYTES_MAX, Server, TIME_UNTOLD, admin};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
+use crate::telemetry::log::Switch;
 use crate::text::nearest;
+use reload::Follower;
 
 /// What a test tree may put around every store; the agent that is shipped puts [`as_is`].
 pub type Around = fn(Arc<dyn Store>) -> Arc<dyn Store>;
@@ -68,6 +71,10 @@ pub struct Settings {
     pub around: Around,
     /// Takes audit lines where the configuration names no file.
     pub stdout: Stream,
+    /// Looks after the configuration file.
+    pub watch: Option<Watch>,
+    /// The level of the log, where it follows the file.
+    pub level: Option<Switch>,
     /// Ends the process, from outside the runtime, when that stands still.
     pub end: Box<dyn FnOnce() + Send>,
 }
@@ -105,7 +112,6 @@ fn engine(
     around: Around,
 ) -> Result<Arc<Engine>, Problems> {
     let mut stores: BTreeMap<StoreName, Arc<dyn Store>> = BTreeMap::new();
-    let mut entries = Vec::new();
     #[cfg(feature = "net")]
     let net = Arc::new(Net::new(config.net.clone(), clock, metrics.clone())?);
     #[cfg(feature = "vault")]
@@ -114,21 +120,12 @@ fn engine(
         match store {
             #[cfg(feature = "local")]
             config::Store::Local(config) => {
-                entries.push(Entry {
-                    store: config.name.clone(),
-                    defaults: Defaults::Local(model::locator::local::Access {
-                        store: config.name.clone(),
-                        audience: config.verify.as_ref().map(|verify| verify.audience.clone()),
-                    }),
-                    fresh: None,
-                });
                 stores
                     .insert(config.name.clone(), around(Arc::new(store::local::Local::new(config.clone()))));
             }
             #[cfg(feature = "vault")]
             config::Store::Vault(entry) => {
                 stores.insert(entry.store.clone(), around(Arc::clone(&vault)));
-                entries.push(entry.clone());
             }
         }
     }
@@ -139,8 +136,8 @@ fn engine(
     Ok(Engine::new(engine::Parts {
         clock,
         stores,
-        catalog: Catalog::new(entries),
-        rules: config.rules.clone(),
+        catalog: config.catalog(),
+        policy: config.policy.clone(),
         version_key: VersionKey(version_key),
         limits: config.limits,
         metrics,
@@ -229,6 +226,14 @@ pub async fn serve(
             summaries.summarise().await;
         }
     });
+    if let Some(watch) = settings.watch {
+        let follower =
+            Follower { engine: Arc::clone(&engine), level: settings.level, metrics: metrics.clone(), clock };
+        tasks.spawn(async move {
+            follower.follow(watch).await;
+            "the watch over the configuration"
+        });
+    }
     let served = admin::serve(probes, metrics, pulse.clone(), running.ready.clone(), clock, over.clone());
     tasks.spawn(async move {
         served.await;
