@@ -1,6 +1,7 @@
 //! Composition: the only module that names a concrete store or dialect. It builds an engine from a configuration and
 //! runs an agent until it is told to stop.
 
+pub mod lint;
 #[cfg(feature = "local")]
 pub mod local;
 mod reload;

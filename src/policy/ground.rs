@@ -11,18 +11,36 @@ use crate::error::{Problem, Reason};
 use crate::model::endpoint::{Address, Endpoint, Origin, is_guarded};
 use crate::model::{Access, Audience, Catalog, Source, StoreName};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ground<'a> {
     /// A class leads where nobody allowed it to.
-    Endpoint(&'a Address),
+    Endpoint(Shut),
+    /// A class leads to a socket of the node.
+    Socket(&'a Path),
     /// Any certificate would be believed.
-    SkipVerify(&'a Address),
+    SkipVerify(Shut),
     /// A file of the agent's own would be read.
     File(&'a Path),
     /// A token would go where it does not belong.
     Audience(&'a StoreName, &'a Audience, Refusal<'a>),
     /// The node would ask in place of the pod.
     Node(&'a StoreName),
+}
+
+/// An endpoint without its path, and the line that would allow it, where there is one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shut {
+    site: String,
+    line: Option<String>,
+    /// Whether it is a literal address of the node's own or its surroundings'.
+    guarded: bool,
+}
+
+impl Shut {
+    fn new(address: &Address) -> Self {
+        let guarded = address.literal().is_some_and(is_guarded);
+        Self { site: address.site(), line: Site::line(address), guarded }
+    }
 }
 
 /// Tells everything that stands against an access.
@@ -35,13 +53,16 @@ pub(super) fn look<'a>(
     for endpoint in access.endpoints() {
         let listed = |sites: &[Site]| sites.iter().any(|site| site.matches(&endpoint.address));
         if endpoint.origin == Origin::Tenant && !listed(&policy.endpoints) {
-            found(Ground::Endpoint(&endpoint.address));
+            found(match &endpoint.address {
+                Address::Web { .. } => Ground::Endpoint(Shut::new(&endpoint.address)),
+                Address::Unix(path) => Ground::Socket(path),
+            });
         }
         if is_configured(endpoint, catalog) {
             continue;
         }
         if endpoint.tls.skip_verify && !listed(&policy.skip_verify) {
-            found(Ground::SkipVerify(&endpoint.address));
+            found(Ground::SkipVerify(Shut::new(&endpoint.address)));
         }
         if let Some(ca) = endpoint.tls.ca.as_deref()
             && !is_configured_file(ca, access, catalog)
@@ -77,16 +98,29 @@ fn is_configured_file(file: &Path, access: &Access, catalog: &Catalog) -> bool {
 impl Ground<'_> {
     /// The line of `policy.endpoints.allow` that would be enough.
     pub(super) fn endpoint(&self) -> Option<String> {
-        if let Self::Endpoint(address) = self { Site::line(address) } else { None }
+        if let Self::Endpoint(shut) = self { shut.line.clone() } else { None }
     }
 
     /// It, as the mount's refusal.
     pub(super) fn problem(&self, sources: &[&Source]) -> Problem {
         let (what, remedy) = match self {
-            Self::Endpoint(address) => endpoint(address),
-            Self::SkipVerify(address) => (
-                format!("believing any certificate of `{}` is not permitted", address.site()),
-                add("policy.skipVerify", Site::line(address).as_deref()),
+            Self::Endpoint(Shut { site, line, guarded }) => {
+                let own = if *guarded { "is the node's own or its surroundings', and " } else { "" };
+                (
+                    format!("the address `{site}` {own}is not permitted"),
+                    add("policy.endpoints.allow", line.as_deref()),
+                )
+            }
+            Self::Socket(path) => (
+                format!(
+                    "the socket `unix://{}` is the administrator's to name, and a class may not",
+                    path.display()
+                ),
+                "name a store of the configuration that has this address".to_owned(),
+            ),
+            Self::SkipVerify(Shut { site, line, .. }) => (
+                format!("believing any certificate of `{site}` is not permitted"),
+                add("policy.skipVerify", line.as_deref()),
             ),
             Self::File(path) => (
                 format!("the file `{}` is the agent's, and a class may not name it", path.display()),
@@ -99,24 +133,6 @@ impl Ground<'_> {
             ),
         };
         Problem::new(Reason::Policy, what).object(objects(sources)).remedy(remedy)
-    }
-}
-
-fn endpoint(address: &Address) -> (String, String) {
-    let site = address.site();
-    match address {
-        Address::Unix(_) => (
-            format!("the socket `{site}` is the administrator's to name, and a class may not"),
-            "name a store of the configuration that has this address".to_owned(),
-        ),
-        Address::Web { .. } if address.literal().is_some_and(is_guarded) => (
-            format!("the address `{site}` is the node's own or its surroundings', and is not permitted"),
-            add("policy.endpoints.allow", Site::line(address).as_deref()),
-        ),
-        Address::Web { .. } => (
-            format!("the address `{site}` is not permitted"),
-            add("policy.endpoints.allow", Site::line(address).as_deref()),
-        ),
     }
 }
 

@@ -280,10 +280,13 @@ proptest! {
         if let Some(offer) = offer(&problem) {
             prop_assert!(judge(&plan, &pasted(&offer)).is_ok(), "{} does not allow {}", offer.1, text);
             prop_assert!(!offer.1.contains('*'));
-            // And nothing that differs in scheme, port or host.
-            let other = tenant(&address.site().replacen("://", "://x", 1).replace("://x[", "://["));
-            if other.endpoint.address.site() != address.site() {
-                prop_assert!(judge(&reads(other), &pasted(&offer)).is_err());
+            // And no other.
+            let site = address.site();
+            for other in [site.replacen("://", "://x", 1), format!("{site}1"), site.replacen("s://", "://", 1)] {
+                let elsewhere = Address::parse(&other).is_some_and(|other| other.site() != site);
+                if elsewhere {
+                    prop_assert!(judge(&reads(tenant(&other)), &pasted(&offer)).is_err(), "{}", other);
+                }
             }
         }
     }

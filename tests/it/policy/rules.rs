@@ -8,7 +8,7 @@ use latchkey::model::{Access, AccountName, Locator, Namespace, Plan, Subject};
 use latchkey::policy::{Pattern, Policy, Rule, Rules, permit};
 use proptest::prelude::*;
 
-use super::{catalog, configured, judge, offer, pasted, plan, refused, store, subject};
+use super::{catalog, configured, judge, offer, pasted, plan, refused, store};
 
 fn entries(paths: &[&str]) -> Arc<Plan> {
     let access = Access::Local(local::Access { store: store("local"), audience: None });
