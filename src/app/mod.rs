@@ -23,7 +23,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -254,17 +254,17 @@ pub async fn serve(
     over.cancel();
     audit.flush(clock.now() + LAST_WORDS).await;
     pulse.stop();
-    match unexpected {
-        None => Ok(()),
-        Some(ended) => {
-            let what = match ended {
-                Ok(name) => format!("{name} ended without being asked to"),
-                Err(_) => "a task of the agent panicked; the log names the place".to_owned(),
-            };
-            tracing::error!("{what}");
-            Err(Problem::new(Reason::Bug, what).into())
-        }
-    }
+    unexpected.map_or(Ok(()), |ended| Err(broken(ended).into()))
+}
+
+/// A task of the agent's ended by itself.
+fn broken(ended: Result<&'static str, JoinError>) -> Problem {
+    let what = match ended {
+        Ok(name) => format!("{name} ended without being asked to"),
+        Err(_) => "a task of the agent panicked; the log names the place".to_owned(),
+    };
+    tracing::error!("{what}");
+    Problem::new(Reason::Bug, what)
 }
 
 /// How often holders that fell silent are looked through for counts that are due.

@@ -30,7 +30,7 @@ fn index(number: u32) -> Option<usize> {
     usize::try_from(number).ok()?.checked_sub(1)
 }
 
-/// Where the lines of a block begin. The tree places it at its first line that is not blank.
+/// Where the lines of a block begin. The tree places it at its first line that is not blank, or at its anchor or tag.
 fn block(lines: &[&str], at: u32, wanted: &[&str]) -> Option<usize> {
     let first = index(at)?;
     let blank = wanted.iter().take_while(|line| line.trim().is_empty()).count();
@@ -40,5 +40,5 @@ fn block(lines: &[&str], at: u32, wanted: &[&str]) -> Option<usize> {
     let runs = |from: &usize| {
         wanted.iter().enumerate().all(|(n, line)| lines.get(from + n).is_some_and(|own| same(own, line)))
     };
-    [first.checked_sub(blank), Some(first)].into_iter().flatten().find(runs)
+    [first.checked_sub(blank), Some(first), Some(first + 1)].into_iter().flatten().find(runs)
 }
