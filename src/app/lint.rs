@@ -11,10 +11,8 @@ use crate::secret::DigestKey;
 /// Judges files, each a name and its text. Where `assume` is set, there is no configuration, and every kind of store
 /// that needs one is taken for configured under its own name.
 pub fn lint(config: &Config, assume: bool, files: &[(String, String)]) -> Report {
-    let mut entries: Vec<Entry> = config.stores.iter().map(Store::entry).collect();
-    if assume {
-        entries.extend(StoreName::parse("local").map(assumed));
-    }
+    let assumed = assume.then(|| StoreName::parse("local")).flatten().map(assumed);
+    let entries = assumed.into_iter().chain(config.stores.iter().map(Store::entry));
     let (dialects, catalog, digests) = (dialects(), Catalog::new(entries), DigestKey::random());
     // Whether the pod names a Secret is not in the class.
     let facts = Facts { mode: FileMode::DEFAULT, publish: true, digests: &digests };

@@ -1,11 +1,13 @@
 //! Takes policy, bounds and log level anew when the configuration file changes. A file with problems changes nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Change, Watch};
 use crate::engine::Engine;
+use crate::error::{Problem, Reason};
 use crate::telemetry::log::Switch;
 use crate::telemetry::{Metrics, Reload};
 
@@ -27,8 +29,9 @@ impl Follower {
         loop {
             self.clock.sleep(LOOK_EVERY).await;
             let look = move || {
-                let found = watch.look();
-                (watch, found)
+                // A file that trips the agent up is one more file with a problem.
+                let found = catch_unwind(AssertUnwindSafe(|| watch.look()));
+                (watch, found.unwrap_or_else(|_| Some(Err(fault().into()))))
             };
             let Ok((back, found)) = tokio::task::spawn_blocking(look).await else { return };
             watch = back;
@@ -59,4 +62,9 @@ impl Follower {
             );
         }
     }
+}
+
+fn fault() -> Problem {
+    Problem::new(Reason::Bug, "the agent failed on it by a fault of its own")
+        .remedy("the log names the place")
 }

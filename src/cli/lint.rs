@@ -163,3 +163,41 @@ fn json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(endpoints: &[(&str, &[&str])]) -> String {
+        let spot = |class: &&str| Spot {
+            file: "a.yaml".to_owned(),
+            line: 3,
+            column: 1,
+            class: Some((*class).to_owned()),
+        };
+        let endpoints = endpoints.iter().map(|(endpoint, classes)| Closed {
+            endpoint: (*endpoint).to_owned(),
+            classes: classes.iter().map(spot).collect(),
+        });
+        let report = Report { endpoints: endpoints.collect(), classes: 2, ..Report::default() };
+        let mut out = Vec::new();
+        text(&report, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_addresses_to_permit_can_be_pasted_into_a_configuration() {
+        let out = printed(&[("https://a.corp:8200", &["shop/one", "two"]), ("http://[fd00::1]", &["x # y"])]);
+        assert!(out.contains("- \"https://a.corp:8200\" # shop/one (a.yaml:3), two (a.yaml:3)\n"), "{out}");
+        let list = out.split("permit them:\n\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+        let policy = config::parse(list, |_| None).unwrap().policy;
+        let wanted = ["https://a.corp:8200", "http://[fd00::1]"].map(crate::policy::Site::parse);
+        assert_eq!(policy.endpoints.into_iter().map(Some).collect::<Vec<_>>(), wanted);
+        assert!(out.contains("0 problems, 2 addresses to permit."), "{out}");
+    }
+
+    #[test]
+    fn without_addresses_there_is_no_list() {
+        assert!(!printed(&[]).contains("policy:"));
+    }
+}

@@ -37,7 +37,7 @@ impl Current {
     pub(super) fn enter(&self, places: usize) -> Option<Place<'_>> {
         let more = |taken: usize| (taken < places).then_some(taken + 1);
         let entered = self.at_work.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        entered.is_ok().then_some(Place(&self.at_work))
+        entered.is_ok().then(|| Place(&self.at_work))
     }
 }
 

@@ -39,18 +39,22 @@ impl Owner {
 
     /// Letters count alike in both cases: it costs nobody anything, and some issuers compare so.
     fn of(audience: &str) -> Option<Self> {
-        let text = audience.to_ascii_lowercase();
-        if ["sts.amazonaws.com", "sts.amazonaws.com.cn", "pods.eks.amazonaws.com"].contains(&&*text) {
+        let is = |its: &str| audience.eq_ignore_ascii_case(its);
+        let begins = |its: &str| audience.get(..its.len()).is_some_and(|head| head.eq_ignore_ascii_case(its));
+        let ends = |its: &str| {
+            let tail = audience.len().checked_sub(its.len()).and_then(|at| audience.get(at..));
+            tail.is_some_and(|tail| tail.eq_ignore_ascii_case(its))
+        };
+        if is("sts.amazonaws.com") || is("sts.amazonaws.com.cn") || is("pods.eks.amazonaws.com") {
             Some(Self::Aws)
-        } else if text.starts_with("api://azureadtokenexchange") {
+        } else if begins("api://azureadtokenexchange") {
             Some(Self::Azure)
-        } else if ["//iam.googleapis.com/", "https://iam.googleapis.com/"]
-            .iter()
-            .any(|its| text.starts_with(its))
-            || text.ends_with(".svc.id.goog")
+        } else if begins("//iam.googleapis.com/")
+            || begins("https://iam.googleapis.com/")
+            || ends(".svc.id.goog")
         {
             Some(Self::Gcp)
-        } else if ["vault", "openbao"].contains(&&*text) {
+        } else if is("vault") || is("openbao") {
             Some(Self::Vault)
         } else {
             None
