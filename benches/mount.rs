@@ -19,7 +19,7 @@ use latchkey::engine::{Engine, Limits, Order, Origin, Parts};
 use latchkey::model::{
     Attributes, Call, Catalog, Defaults, Entry, Envelope, FileMode, StoreName, VersionKey, locator,
 };
-use latchkey::policy::Rules;
+use latchkey::policy::Policy;
 use latchkey::secret::DigestKey;
 use latchkey::store::local::{Config, Local};
 use latchkey::telemetry::Metrics;
@@ -49,7 +49,7 @@ fn engine(folder: &Path) -> Arc<Engine> {
         clock,
         stores: BTreeMap::from([(name, Arc::new(store) as _)]),
         catalog: catalog(),
-        rules: Rules::open(),
+        policy: Policy::default(),
         version_key: VersionKey(DigestKey::random()),
         limits: Limits::default(),
         metrics: Metrics::new("bench", true, clock),

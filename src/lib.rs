@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod driver;
 pub mod engine;
 pub mod error;
+pub mod lint;
 pub mod model;
 #[cfg(feature = "net")]
 pub mod net;

@@ -1,8 +1,10 @@
 //! Composition: the only module that names a concrete store or dialect. It builds an engine from a configuration and
 //! runs an agent until it is told to stop.
 
+pub mod lint;
 #[cfg(feature = "local")]
 pub mod local;
+mod reload;
 
 #[cfg(not(any(feature = "local", feature = "vault")))]
 compile_error!(
@@ -21,20 +23,20 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::audit::{self, Audit};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Watch};
 use crate::dialect::Dialect;
 use crate::dialect::native::Native;
 #[cfg(feature = "vault")]
 use crate::dialect::vault::{Flavour, Vault};
 use crate::engine::{self, Delivery, Engine, Order, Origin};
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{self, Catalog, Defaults, Entry, Envelope, StoreName, VersionKey};
+use crate::model::{Envelope, StoreName, VersionKey};
 #[cfg(feature = "net")]
 use crate::net::Net;
 use crate::secret::DigestKey;
@@ -42,7 +44,9 @@ use crate::serve::watchdog::Pulse;
 use crate::serve::{FOLDER_BYTES_MAX, Server, TIME_UNTOLD, admin};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
+use crate::telemetry::log::Switch;
 use crate::text::nearest;
+use reload::Follower;
 
 /// What a test tree may put around every store; the agent that is shipped puts [`as_is`].
 pub type Around = fn(Arc<dyn Store>) -> Arc<dyn Store>;
@@ -70,6 +74,10 @@ pub struct Settings {
     pub around: Around,
     /// Takes audit lines where the configuration names no file.
     pub stdout: Stream,
+    /// Looks after the configuration file.
+    pub watch: Option<Watch>,
+    /// The level of the log, where it follows the file.
+    pub level: Option<Switch>,
     /// Ends the process, from outside the runtime, when that stands still.
     pub end: Box<dyn FnOnce() + Send>,
 }
@@ -116,7 +124,6 @@ fn engine(
         tracing::warn!(name, "the variable is not honoured: it would lend one identity to every pod");
     }
     let mut stores: BTreeMap<StoreName, Arc<dyn Store>> = BTreeMap::new();
-    let mut entries = Vec::new();
     #[cfg(feature = "net")]
     let net = Arc::new(Net::new(config.net.clone(), clock, metrics.clone())?);
     #[cfg(feature = "vault")]
@@ -125,21 +132,12 @@ fn engine(
         match store {
             #[cfg(feature = "local")]
             config::Store::Local(config) => {
-                entries.push(Entry {
-                    store: config.name.clone(),
-                    defaults: Defaults::Local(model::locator::local::Access {
-                        store: config.name.clone(),
-                        audience: config.verify.as_ref().map(|verify| verify.audience.clone()),
-                    }),
-                    fresh: None,
-                });
                 stores
                     .insert(config.name.clone(), around(Arc::new(store::local::Local::new(config.clone()))));
             }
             #[cfg(feature = "vault")]
             config::Store::Vault(entry) => {
                 stores.insert(entry.store.clone(), around(Arc::clone(&vault)));
-                entries.push(entry.clone());
             }
         }
     }
@@ -150,8 +148,8 @@ fn engine(
     Ok(Engine::new(engine::Parts {
         clock,
         stores,
-        catalog: Catalog::new(entries),
-        rules: config.rules.clone(),
+        catalog: config.catalog(),
+        policy: config.policy.clone(),
         version_key: VersionKey(version_key),
         limits: config.limits,
         metrics,
@@ -240,6 +238,14 @@ pub async fn serve(
             summaries.summarise().await;
         }
     });
+    if let Some(watch) = settings.watch {
+        let follower =
+            Follower { engine: Arc::clone(&engine), level: settings.level, metrics: metrics.clone(), clock };
+        tasks.spawn(async move {
+            follower.follow(watch).await;
+            "the watch over the configuration"
+        });
+    }
     let served = admin::serve(probes, metrics, pulse.clone(), running.ready.clone(), clock, over.clone());
     tasks.spawn(async move {
         served.await;
@@ -259,17 +265,17 @@ pub async fn serve(
     over.cancel();
     audit.flush(clock.now() + LAST_WORDS).await;
     pulse.stop();
-    match unexpected {
-        None => Ok(()),
-        Some(ended) => {
-            let what = match ended {
-                Ok(name) => format!("{name} ended without being asked to"),
-                Err(_) => "a task of the agent panicked; the log names the place".to_owned(),
-            };
-            tracing::error!("{what}");
-            Err(Problem::new(Reason::Bug, what).into())
-        }
-    }
+    unexpected.map_or(Ok(()), |ended| Err(broken(ended).into()))
+}
+
+/// A task of the agent's ended by itself.
+fn broken(ended: Result<&'static str, JoinError>) -> Problem {
+    let what = match ended {
+        Ok(name) => format!("{name} ended without being asked to"),
+        Err(_) => "a task of the agent panicked; the log names the place".to_owned(),
+    };
+    tracing::error!("{what}");
+    Problem::new(Reason::Bug, what)
 }
 
 /// How often holders that fell silent are looked through for counts that are due.

@@ -2,6 +2,7 @@
 //! 0 done, 1 failed, 2 usage or configuration.
 
 mod demo;
+mod lint;
 #[cfg(feature = "local")]
 pub mod local;
 mod mount;
@@ -23,6 +24,8 @@ enum Failure {
     Usage(Problems),
     /// The work itself: exit code 1.
     Work(Problems),
+    /// Exit code 1, and what there is to say has been printed.
+    Told,
 }
 
 #[derive(Parser)]
@@ -45,6 +48,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Mount one SecretProviderClass as the driver would, without a cluster; a dry run unless --out is given
     Mount(mount::MountArgs),
+    /// Check manifests offline: what is wrong in them, and which addresses the configuration has to permit
+    Lint(lint::LintArgs),
     /// Manage the embedded encrypted store
     #[cfg(feature = "local")]
     Local(local::LocalArgs),
@@ -79,6 +84,7 @@ pub fn run(around: Around, end: fn()) -> u8 {
         #[cfg(feature = "local")]
         Command::Demo(args) => demo::run(args, &mut io::stdout()),
         Command::Mount(args) => mount::run(args, around, &mut io::stdout()),
+        Command::Lint(args) => lint::run(args, &mut io::stdout()),
         #[cfg(feature = "local")]
         Command::Local(args) => {
             local::run(args, &mut io::stdout(), &mut *local::input()).map_err(|problems| {
@@ -92,6 +98,7 @@ pub fn run(around: Around, end: fn()) -> u8 {
     };
     let (problems, code) = match result {
         Ok(()) => return 0,
+        Err(Failure::Told) => return 1,
         Err(Failure::Work(problems)) => (problems, 1),
         Err(Failure::Usage(problems)) => (problems, 2),
     };

@@ -11,7 +11,7 @@ use crate::config::{LOCAL_FILE, LOCAL_IDENTITY};
 pub fn reference() -> String {
     let mut page = String::from(HEAD);
     let command = Cli::command();
-    for name in ["serve", "mount", "local", "demo"] {
+    for name in ["serve", "mount", "lint", "local", "demo"] {
         let Some(sub) = command.find_subcommand(name) else { continue };
         flags(&mut page, sub, &format!("latchkey {name}"));
         for nested in sub.get_subcommands() {

@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::{Failure, runtime};
 use crate::app::{self, Around, Settings};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Watch};
 use crate::error::{Problems, Reason};
 use crate::telemetry::log::{Format, Level};
 use crate::telemetry::{self, Metrics};
@@ -38,9 +38,9 @@ pub(super) struct ServeArgs {
     /// The form of log lines
     #[arg(long, env = "LATCHKEY_LOG_FORMAT", default_value = Format::Json.label(), value_parser = format(), value_name = "FORMAT")]
     log_format: Format,
-    /// Level of Latchkey's own log lines; libraries never log below `info`
-    #[arg(long, env = "LATCHKEY_LOG_LEVEL", default_value = Level::Info.label(), value_parser = level(), value_name = "LEVEL")]
-    log_level: Level,
+    /// Level of Latchkey's own log lines, over the file's `logLevel`; libraries never log below `info`
+    #[arg(long, env = "LATCHKEY_LOG_LEVEL", value_parser = level(), value_name = "LEVEL")]
+    log_level: Option<Level>,
     /// Expose the time of each volume's last success as a metric
     #[arg(long, env = "LATCHKEY_METRICS_PER_VOLUME", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     metrics_per_volume: bool,
@@ -60,14 +60,23 @@ fn level() -> impl TypedValueParser<Value = Level> {
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Failure> {
-    let config = config::load(args.config.as_deref()).map_err(Failure::Usage)?;
+    let (watch, config) = match &args.config {
+        Some(path) => Watch::open(path).map(|(watch, config)| (Some(watch), config)),
+        None => config::load(None).map(|config| (None, config)),
+    }
+    .map_err(Failure::Usage)?;
     let runtime = runtime()?;
     let clock = Clock::system();
     let metrics = Metrics::new(app::VERSION, args.metrics_per_volume, clock);
-    let log = telemetry::Config { format: args.log_format, level: args.log_level };
+    let log = telemetry::Config {
+        format: args.log_format,
+        level: args.log_level.or(config.log_level).unwrap_or_default(),
+    };
     let logging = telemetry::log::init(&log, Box::new(std::io::stderr()), &metrics)
         .map_err(|problem| Failure::Usage(problem.into()))?;
     telemetry::install_panic_hook(&metrics);
+    // A flag is the last word; else the level follows the file.
+    let switch = args.log_level.is_none().then(|| logging.switch());
     let logging = Arc::new(logging);
     let last = Arc::clone(&logging);
     let settings = Settings {
@@ -76,6 +85,8 @@ pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Fai
         admin: args.admin_addr,
         around,
         stdout: Box::new(std::io::stdout()),
+        watch,
+        level: switch,
         end: Box::new(move || {
             last.flush(LAST_WORDS);
             end();

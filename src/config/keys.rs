@@ -96,6 +96,31 @@ pub(super) const KEYS: &[Key] = &[
         "`vault`, `openbao`: how old an object may be where the class does not say; `0` asks the server each time.",
     ),
     key(
+        "policy.endpoints.allow",
+        "list of endpoints",
+        "",
+        "Where classes may lead besides the addresses of `stores`: `https://HOST[:PORT]` without a path, in which a `*` \
+         stands for one whole label of the host. An IP address is allowed only as itself; a socket never is.",
+    ),
+    key(
+        "policy.files.allow",
+        "list of paths",
+        "",
+        "Files of the agent's own that a class may name, each as it is written there.",
+    ),
+    key(
+        "policy.skipVerify",
+        "list of endpoints",
+        "",
+        "Where a class may ask to believe any certificate. The endpoint must be allowed besides.",
+    ),
+    key(
+        "policy.nodeIdentity",
+        "list of stores",
+        "",
+        "Stores that may be reached as the node instead of as the pod. No store of this version can be.",
+    ),
+    key(
         "policy.rules",
         "list",
         "absent: everything that the stores allow",
@@ -105,7 +130,7 @@ pub(super) const KEYS: &[Key] = &[
         "policy.rules[].namespaces",
         "list of patterns",
         "",
-        "Namespaces of pods. In every pattern `*` stands for any run of characters. Required, like the other three.",
+        "Namespaces of pods. In every pattern `*` stands for any run of characters. Required, like the next three.",
     ),
     key("policy.rules[].serviceAccounts", "list of patterns", "", "Service accounts of pods."),
     key("policy.rules[].stores", "list of patterns", "", "Names of configured stores."),
@@ -114,6 +139,18 @@ pub(super) const KEYS: &[Key] = &[
         "list of patterns",
         "",
         "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` behind it where a class asks for one.",
+    ),
+    key(
+        "policy.rules[].roles",
+        "list of patterns",
+        "any role",
+        "Roles of the login. A store without roles, such as a local one, has the empty role, which `*` fits.",
+    ),
+    key(
+        "logLevel",
+        "`error`, `warn`, `info`, `debug` or `trace`",
+        "info",
+        "Level of Latchkey's own log lines. `--log-level` and its variable win over it.",
     ),
     key(
         "versions.keyFile",

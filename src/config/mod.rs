@@ -6,6 +6,7 @@ mod reference;
 mod tree;
 #[cfg(feature = "vault")]
 mod vault;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,18 +14,18 @@ use std::time::Duration;
 use crate::audit;
 use crate::engine;
 use crate::error::{Problem, Problems, Reason};
-#[cfg(feature = "vault")]
-use crate::model::Entry;
-use crate::model::StoreName;
+use crate::model::{Catalog, Defaults, Entry, StoreName, locator};
 #[cfg(feature = "net")]
 use crate::net;
-use crate::policy::{Pattern, Rule, Rules};
+use crate::policy::{Pattern, Policy, Rule, Rules, Site};
 use crate::serve::watchdog::Patience;
 #[cfg(feature = "local")]
 use crate::store::local;
+use crate::telemetry::log::Level;
 use crate::yaml;
 pub use reference::reference;
 use tree::{Findings, Section};
+pub use watch::{Change, Watch};
 
 /// The configuration file, read.
 #[derive(Debug)]
@@ -33,8 +34,10 @@ pub struct Config {
     pub stores: Vec<Store>,
     /// Variables that are set and that nothing honours, for a warning.
     pub ignored: Vec<&'static str>,
-    /// Who may use what.
-    pub rules: Rules,
+    /// Where classes may lead, and who may use what.
+    pub policy: Policy,
+    /// The level of our own log lines.
+    pub log_level: Option<Level>,
     /// The key file of object versions.
     pub version_key: Option<PathBuf>,
     /// Bounds of the engine.
@@ -63,6 +66,32 @@ pub enum Store {
     Vault(Entry),
 }
 
+impl Store {
+    /// The same, as dialects see it.
+    pub fn entry(&self) -> Entry {
+        match self {
+            #[cfg(feature = "local")]
+            Self::Local(config) => Entry {
+                store: config.name.clone(),
+                defaults: Defaults::Local(locator::local::Access {
+                    store: config.name.clone(),
+                    audience: config.verify.as_ref().map(|verify| verify.audience.clone()),
+                }),
+                fresh: None,
+            },
+            #[cfg(feature = "vault")]
+            Self::Vault(entry) => entry.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// The configured stores, as dialects see them.
+    pub fn catalog(&self) -> Catalog {
+        Catalog::new(self.stores.iter().map(Store::entry))
+    }
+}
+
 /// Largest configuration: far more than anyone writes by hand, and far less than harms.
 const LIMITS: yaml::Limits = yaml::Limits { bytes: 1 << 20, nodes: 50_000, depth: 32 };
 
@@ -76,14 +105,14 @@ pub const LOCAL_IDENTITY: &str = "LATCHKEY_LOCAL_IDENTITY";
 /// # Errors
 /// `setup` where the file cannot be read, `invalid` for everything that is wrong in it.
 pub fn load(path: Option<&Path>) -> Result<Config, Problems> {
-    let text = match path {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| {
-            let what = format!("the configuration cannot be read: {}", error.kind());
-            Problem::new(Reason::Setup, what).hop(path.display().to_string()).remedy("see `--config`")
-        })?,
-        None => String::new(),
-    };
-    parse(&text, environment)
+    parse(&path.map_or_else(|| Ok(String::new()), read_file)?, environment)
+}
+
+fn read_file(path: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let what = format!("the configuration cannot be read: {}", error.kind());
+        Problem::new(Reason::Setup, what).hop(path.display().to_string()).remedy("see `--config`")
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
@@ -113,13 +142,13 @@ pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result
 fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findings: &mut Findings) -> Config {
     let limits = root.section("limits", findings);
     let defaults = (engine::Limits::default(), Patience::default());
-    let policy = root.section("policy", findings);
     let versions = root.section("versions", findings);
     let audit = root.section("audit", findings);
     Config {
         stores: stores(&root.section("stores", findings), environment, findings),
         ignored: ignored(environment),
-        rules: rules(&policy, findings),
+        policy: policy(&root.section("policy", findings), findings),
+        log_level: root.word("logLevel", &Level::ALL.map(|level| (level.label(), level)), findings),
         version_key: versions.text("keyFile", findings).map(PathBuf::from),
         limits: engine::Limits {
             mounts: limits.number("mountsInFlight", 1..=1_000_000, findings).unwrap_or(defaults.0.mounts),
@@ -177,6 +206,31 @@ fn patience(limits: &Section<'_>, findings: &mut Findings, default: Patience) ->
     patience
 }
 
+fn policy(section: &Section<'_>, findings: &mut Findings) -> Policy {
+    let (endpoints, files) = (section.section("endpoints", findings), section.section("files", findings));
+    let not = "is not an endpoint";
+    let name = "a name is lower-case letters, digits and `-`, and begins with a letter";
+    Policy {
+        endpoints: endpoints.items("allow", not, Site::RULE, findings, Site::parse),
+        files: files.items(
+            "allow",
+            "is not an absolute path",
+            "write it without `..`",
+            findings,
+            Policy::file,
+        ),
+        skip_verify: section.items("skipVerify", not, Site::RULE, findings, Site::parse),
+        node_identity: section.items(
+            "nodeIdentity",
+            "is not a name for a store",
+            name,
+            findings,
+            StoreName::parse,
+        ),
+        rules: rules(section, findings),
+    }
+}
+
 fn rules(policy: &Section<'_>, findings: &mut Findings) -> Rules {
     let patterns = |section: &Section<'_>, name: &str, findings: &mut Findings| {
         section.texts(name, findings).into_iter().map(Pattern::new).collect::<Vec<_>>()
@@ -187,6 +241,7 @@ fn rules(policy: &Section<'_>, findings: &mut Findings) -> Rules {
         accounts: patterns(rule, "serviceAccounts", findings),
         stores: patterns(rule, "stores", findings),
         objects: patterns(rule, "objects", findings),
+        roles: rule.has("roles").then(|| patterns(rule, "roles", findings)),
     });
     Rules::only(rules.collect())
 }

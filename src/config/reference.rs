@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::keys::KEYS;
+use super::watch::RELOADED;
 
 /// The table of keys in Markdown, as `docs/CONFIGURATION.md` holds it.
 pub fn reference() -> String {
@@ -11,5 +12,14 @@ pub fn reference() -> String {
         let default = if key.default.is_empty() { "–" } else { key.default };
         let _ = writeln!(page, "| `{}` | {} | {default} | {} |", key.path, key.value, key.summary);
     }
+    let keys: Vec<String> = RELOADED.iter().map(|key| format!("`{key}`")).collect();
+    let _ = writeln!(
+        page,
+        "\nThe agent looks at its file every few seconds and takes {} anew, for mounts that begin afterwards. All else \
+         sizes or opens something at the start and waits for the next one; the log names what has changed. A file with \
+         anything wrong in it changes nothing: the log names every problem, and \
+         `latchkey_config_reload{{outcome=\"failed\"}}` is 1 until the file is good.",
+        keys.join(", "),
+    );
     page
 }

@@ -214,6 +214,36 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The entries of a list, each parsed; empty where the key is absent. A bad entry is told with its own place.
+    pub(super) fn items<T>(
+        &self,
+        name: &str,
+        what: &str,
+        rule: &str,
+        findings: &mut Findings,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(node) = self.value(name) else { return Vec::new() };
+        let path = self.child(name);
+        let Some(entries) = node.sequence() else {
+            findings.add(
+                &path,
+                Some(node),
+                &format!("is {}, and should be a list", node.kind()),
+                rule.to_owned(),
+            );
+            return Vec::new();
+        };
+        let parsed = entries.iter().enumerate().filter_map(|(index, entry)| {
+            let parsed = entry.text().and_then(&parse);
+            if parsed.is_none() {
+                findings.add(&format!("{path}[{index}]"), Some(entry), what, rule.to_owned());
+            }
+            parsed
+        });
+        parsed.collect()
+    }
+
     pub(super) fn required_path(&self, name: &str, findings: &mut Findings) -> Option<PathBuf> {
         self.required(name, findings).map(PathBuf::from)
     }

@@ -6,6 +6,7 @@
 //! failure. Sessions, caches and retries join here with the first remote store.
 
 mod account;
+mod current;
 mod delivered;
 mod fetch;
 mod plans;
@@ -17,7 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,13 +26,14 @@ use crate::clock::{Clock, Instant};
 use crate::dialect::{Dialect, Facts};
 use crate::error::{Problem, Problems, Reason};
 use crate::model::{Call, Catalog, Envelope, Plan, Rendered, StoreName, VersionKey, render};
-use crate::policy::{self, Rules};
+use crate::policy::{self, Policy};
 use crate::room::Room;
 use crate::secret::{DigestKey, fill_random};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 pub use account::Origin;
 use account::Story;
+use current::Current;
 use delivered::Delivered;
 use plans::Plans;
 
@@ -61,11 +62,11 @@ pub struct Parts {
     pub stores: BTreeMap<StoreName, Arc<dyn Store>>,
     /// The same, as dialects see them.
     pub catalog: Catalog,
-    /// The administrator's rules.
-    pub rules: Rules,
+    /// The administrator's policy, until [`Engine::reload`].
+    pub policy: Policy,
     /// The key of object versions.
     pub version_key: VersionKey,
-    /// Bounds.
+    /// Bounds, until [`Engine::reload`].
     pub limits: Limits,
     /// Where figures go.
     pub metrics: Metrics,
@@ -81,7 +82,7 @@ pub struct Engine {
     digests: Arc<DigestKey>,
     plans: Plans,
     delivered: Delivered,
-    permits: Semaphore,
+    current: Current,
     room: Room,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -111,18 +112,24 @@ pub struct Order {
 
 impl Engine {
     /// An engine at rest.
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub fn new(mut parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             digests: Arc::new(DigestKey::random()),
             plans: Plans::default(),
             delivered: Delivered::default(),
-            permits: Semaphore::new(parts.limits.mounts),
+            current: Current::new(std::mem::take(&mut parts.policy), parts.limits),
             room: Room::new(parts.limits.room_bytes),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ids: AtomicU64::new(random()),
             parts,
         })
+    }
+
+    /// Takes another policy and other bounds, for mounts that begin from now on. Bounds that size something at the
+    /// start stay as they were.
+    pub fn reload(&self, policy: Policy, limits: Limits) {
+        self.current.set(policy, limits);
     }
 
     /// The whole content of one volume.
@@ -174,7 +181,8 @@ impl Engine {
         // The envelope holds tokens: it goes as soon as it is read.
         let call = Call::parse(&std::mem::take(&mut order.envelope))?;
         let call = story.identify(call);
-        let _permit = self.permits.try_acquire().map_err(|_| busy())?;
+        let live = self.current.get();
+        let _place = self.current.enter(live.limits.mounts).ok_or_else(busy)?;
         if order.deadline.since(self.parts.clock.now()) < TIME_MIN {
             return Err(Problem::new(Reason::Timeout, "the caller allows too little time for a mount").into());
         }
@@ -183,10 +191,9 @@ impl Engine {
             self.plans.parse(&*order.dialect, &call.attributes, facts, &self.parts.catalog, &self.digests)?;
         story.planned(&planned);
         let plan = planned.plan.resolved(&call.subject);
-        let permitted = policy::permit(plan, &call.subject, &self.parts.rules)?;
+        let permitted = policy::permit(plan, &call.subject, &live.policy, &self.parts.catalog)?;
         let got = self.fetch(&permitted, &call, order.deadline, story).await?;
-        let rendered =
-            render(permitted.plan(), &got, &self.parts.version_key, self.parts.limits.answer_bytes)?;
+        let rendered = render(permitted.plan(), &got, &self.parts.version_key, live.limits.answer_bytes)?;
         Ok(Delivery { rendered, plan: Arc::clone(&planned.plan) })
     }
 

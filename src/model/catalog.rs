@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::endpoint::{Address, Endpoint};
+use super::endpoint::{Address, Endpoint, Tls};
 use super::locator::{local, vault};
 use crate::error::{Problem, Reason};
 use crate::text::{nearest, short};
@@ -55,6 +55,14 @@ pub enum Defaults {
 }
 
 impl Defaults {
+    /// How the certificates of endpoints are checked that a class names.
+    pub fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::Local(_) => None,
+            Self::Vault(defaults) => Some(&defaults.tls),
+        }
+    }
+
     /// The endpoint that the administrator names.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {

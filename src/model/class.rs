@@ -16,8 +16,21 @@ pub struct Class {
     pub provider: String,
     /// `spec.parameters`.
     pub parameters: BTreeMap<String, String>,
+    /// The same as the manifest has them, with their places in it.
+    pub written: BTreeMap<String, Node>,
     /// The line that it begins at.
     pub line: u32,
+}
+
+/// What a file of one or more documents holds.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    /// The classes that can be read.
+    pub classes: Vec<Class>,
+    /// How many objects of other kinds there are.
+    pub others: usize,
+    /// What is wrong with the rest, each with its place in the file.
+    pub problems: Vec<Problem>,
 }
 
 /// Largest manifest file.
@@ -29,27 +42,9 @@ impl Class {
     /// # Errors
     /// Everything that is wrong with the classes, each with its line.
     pub fn parse_all(text: &str) -> Result<Vec<Self>, Problems> {
-        let documents = yaml::documents(text, LIMITS)
-            .map_err(|error| Problem::new(Reason::Invalid, error.what).parameter("manifest").at(error.at))?;
-        let mut problems = Vec::new();
-        let mut classes = Vec::new();
-        for document in &documents {
-            let kind = document.get("kind").and_then(Node::text);
-            match kind {
-                Some("SecretProviderClass") => classes.extend(Self::parse(document, &mut problems)),
-                Some("List") => {
-                    let items = document.get("items").and_then(Node::sequence).unwrap_or_default();
-                    let of_kind =
-                        |item: &&Node| item.get("kind").and_then(Node::text) == Some("SecretProviderClass");
-                    for item in items.iter().filter(of_kind) {
-                        classes.extend(Self::parse(item, &mut problems));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Problems::check(problems)?;
-        Ok(classes)
+        let manifest = Manifest::read(text);
+        Problems::check(manifest.problems)?;
+        Ok(manifest.classes)
     }
 
     fn parse(document: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
@@ -70,15 +65,47 @@ impl Class {
         let name = text(&["metadata", "name"], true);
         let namespace = text(&["metadata", "namespace"], false);
         let provider = text(&["spec", "provider"], true);
-        let parameters = parameters(document, problems);
+        let written = parameters(document, problems);
+        let texts = written.iter().filter_map(|(key, node)| Some((key.clone(), node.text()?.to_owned())));
+        let parameters = texts.collect();
         if problems.len() > before {
             return None;
         }
-        Some(Self { name: name?, namespace, provider: provider?, parameters, line: document.at.0 })
+        Some(Self { name: name?, namespace, provider: provider?, parameters, written, line: document.at.0 })
     }
 }
 
-fn parameters(document: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+impl Manifest {
+    /// Reads a file, and goes on after each class that is wrong.
+    pub fn read(text: &str) -> Self {
+        let mut manifest = Self::default();
+        match yaml::documents(text, LIMITS) {
+            Ok(documents) => documents.iter().for_each(|document| manifest.take(document)),
+            Err(error) => manifest
+                .problems
+                .push(Problem::new(Reason::Invalid, error.what).parameter("manifest").at(error.at)),
+        }
+        manifest
+    }
+
+    fn take(&mut self, document: &Node) {
+        let kind = |node: &Node| node.get("kind").and_then(Node::text).map(str::to_owned);
+        let items = match kind(document).as_deref() {
+            Some("List") => document.get("items").and_then(Node::sequence).unwrap_or_default(),
+            _ => std::slice::from_ref(document),
+        };
+        for item in items {
+            if kind(item).as_deref() == Some("SecretProviderClass") {
+                self.classes.extend(Class::parse(item, &mut self.problems));
+            } else {
+                self.others += 1;
+            }
+        }
+    }
+}
+
+/// The parameters that are texts.
+fn parameters(document: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, Node> {
     let node = document.get("spec").and_then(|spec| spec.get("parameters"));
     let Some(entries) = node.and_then(Node::mapping) else {
         let what = "is missing, or is not a mapping of texts";
@@ -89,7 +116,7 @@ fn parameters(document: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, 
     let mut parameters = BTreeMap::new();
     for (key, value) in entries {
         match (key.text(), value.text()) {
-            (Some(key), Some(value)) => drop(parameters.insert(key.to_owned(), value.to_owned())),
+            (Some(key), Some(_)) => drop(parameters.insert(key.to_owned(), value.clone())),
             // The API server takes an empty string, which is written `""` and is text; nothing is not.
             (key, None) => {
                 let path = format!("spec.parameters.{}", key.unwrap_or_default());

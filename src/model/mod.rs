@@ -18,7 +18,7 @@ pub mod token;
 
 pub use call::{Attributes, Call, Caller, Envelope, Holder, Publish};
 pub use catalog::{Catalog, Defaults, Entry, StoreName};
-pub use class::Class;
+pub use class::{Class, Manifest};
 pub use endpoint::{Address, Endpoint, Origin, Tls};
 pub use locator::{Access, Locator};
 pub use material::{Fetched, Grant, Kind, Lease, LeaseId, Material, Part};

@@ -1,66 +1,48 @@
-//! The administrator's rules: which namespaces and service accounts may use which stores and objects. Judged at every
-//! mount, before anything is fetched, on the one canonical spelling of a locator.
+//! The administrator's policy: where a class may lead, whose audiences go where, and which namespaces and service
+//! accounts may use which stores, objects and roles. Judged at every mount before anything is resolved, connected or
+//! fetched, on the one canonical spelling of an object.
 
+mod audience;
+mod ground;
+mod rule;
+mod site;
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Problem, Problems, Reason};
-use crate::model::{Plan, Subject};
+use crate::error::{Problem, Problems};
+use crate::model::{Catalog, Plan, Source, StoreName, Subject};
+pub use rule::{Pattern, Rule, Rules};
+pub use site::Site;
 
-/// What the administrator allows.
+use self::ground::Ground;
+
+/// What the administrator allows. The default lists nothing and has no rules.
 #[derive(Clone, Debug, Default)]
-pub struct Rules(Option<Vec<Rule>>);
-
-/// One line of `policy.rules`: all four lists must match.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// Namespaces.
-    pub namespaces: Vec<Pattern>,
-    /// Service accounts.
-    pub accounts: Vec<Pattern>,
-    /// Names of configured stores.
-    pub stores: Vec<Pattern>,
-    /// Objects, by their canonical spelling.
-    pub objects: Vec<Pattern>,
+pub struct Policy {
+    /// Where a class may lead besides the stores of the configuration.
+    pub endpoints: Vec<Site>,
+    /// Files of the agent's own that a class may name.
+    pub files: Vec<PathBuf>,
+    /// Where a class may ask to believe any certificate.
+    pub skip_verify: Vec<Site>,
+    /// Stores that may be reached as the node, and not as the pod.
+    pub node_identity: Vec<StoreName>,
+    /// Who may use what.
+    pub rules: Rules,
 }
 
-impl Rules {
-    /// Without rules everything is allowed that the stores allow.
-    pub const fn open() -> Self {
-        Self(None)
-    }
-
-    /// With rules, what none of them allows is refused, so that an empty list allows nothing.
-    pub const fn only(rules: Vec<Rule>) -> Self {
-        Self(Some(rules))
+impl Policy {
+    /// A file as `policy.files.allow` lists it: `None` where the path is not absolute, or leads upwards.
+    pub fn file(text: &str) -> Option<PathBuf> {
+        let path = Path::new(text);
+        let upwards = path.components().any(|part| part == Component::ParentDir);
+        (path.is_absolute() && !upwards).then(|| path.to_owned())
     }
 }
 
-/// Text in which each `*` stands for any run of characters, `/` included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Box<str>);
-
-impl Pattern {
-    /// Any text is a pattern.
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// Whether the whole of `text` fits.
-    pub fn matches(&self, text: &str) -> bool {
-        let mut pieces = self.0.split('*');
-        let first = pieces.next().unwrap_or("");
-        let Some(mut rest) = text.strip_prefix(first) else { return false };
-        let Some(mut piece) = pieces.next() else { return rest.is_empty() };
-        for next in pieces {
-            let Some(at) = rest.find(piece) else { return false };
-            rest = &rest[at + piece.len()..];
-            piece = next;
-        }
-        rest.ends_with(piece)
-    }
-}
-
-/// A plan that the rules allow to this subject. There is no other way to make one, and nothing else can be fetched.
+/// A plan that the policy allows to this subject. There is no other way to make one, and nothing else can be fetched.
 #[derive(Clone, Debug)]
 pub struct PermittedPlan(Arc<Plan>);
 
@@ -74,33 +56,57 @@ impl PermittedPlan {
 /// Allows the plan to the subject.
 ///
 /// # Errors
-/// `policy`, once for each object that no rule allows, with the very line to add.
-pub fn permit(plan: Arc<Plan>, subject: &Subject, rules: &Rules) -> Result<PermittedPlan, Problems> {
-    if let Some(rules) = &rules.0 {
-        let refused = plan.sources().iter().filter_map(|source| {
-            let (store, object) = (source.access.store().as_str(), source.locator.to_string());
-            let allowed = rules.iter().any(|rule| {
-                any(&rule.namespaces, subject.namespace.as_str())
-                    && any(&rule.accounts, subject.account.as_str())
-                    && any(&rule.stores, store)
-                    && any(&rule.objects, &object)
-            });
-            (!allowed).then(|| {
-                let what = format!("no rule allows it to service account `{subject}`");
-                let line = format!(
-                    "- {{ namespaces: [{}], serviceAccounts: [{}], stores: [{store}], objects: [\"{object}\"] }}",
-                    subject.namespace, subject.account,
-                );
-                Problem::new(Reason::Policy, what)
-                    .object(source.label())
-                    .remedy(format!("the administrator may add to `policy.rules`: {line}"))
-            })
-        });
-        Problems::check(refused.collect())?;
-    }
+/// `policy`, for everything that is not allowed: once for each endpoint, file and audience with the objects it is for,
+/// and once for each object that no rule allows; with the very line to add.
+pub fn permit(
+    plan: Arc<Plan>,
+    subject: &Subject,
+    policy: &Policy,
+    catalog: &Catalog,
+) -> Result<PermittedPlan, Problems> {
+    let mut problems: Vec<Problem> =
+        grounds(&plan, policy, catalog).iter().map(|(ground, sources)| ground.problem(sources)).collect();
+    problems.extend(plan.sources().iter().filter_map(|source| policy.rules.refuse(source, subject)));
+    Problems::check(problems)?;
     Ok(PermittedPlan(plan))
 }
 
-fn any(patterns: &[Pattern], text: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(text))
+/// What is refused whoever asks: all of [`permit`] but the rules.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Endpoints to add to `policy.endpoints.allow`, as they are written there.
+    pub endpoints: Vec<String>,
+    /// Everything else.
+    pub problems: Vec<Problem>,
+}
+
+/// Judges a plan before anybody asks for it.
+pub fn standing(plan: &Plan, policy: &Policy, catalog: &Catalog) -> Standing {
+    let mut standing = Standing::default();
+    for (ground, sources) in grounds(plan, policy, catalog) {
+        match ground.endpoint() {
+            Some(endpoint) => standing.endpoints.push(endpoint),
+            None => standing.problems.push(ground.problem(&sources)),
+        }
+    }
+    standing
+}
+
+/// Everything that stands against the plan, each with the objects that it is for.
+fn grounds<'a>(
+    plan: &'a Plan,
+    policy: &Policy,
+    catalog: &'a Catalog,
+) -> BTreeMap<Ground<'a>, Vec<&'a Source>> {
+    let mut found: BTreeMap<Ground<'a>, Vec<&'a Source>> = BTreeMap::new();
+    for source in plan.sources() {
+        ground::look(&source.access, policy, catalog, |ground| {
+            let sources = found.entry(ground).or_default();
+            // One access may meet the same ground twice.
+            if sources.last().is_none_or(|last| !std::ptr::eq(*last, source)) {
+                sources.push(source);
+            }
+        });
+    }
+    found
 }

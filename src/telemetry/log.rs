@@ -45,7 +45,7 @@ impl Format {
 }
 
 /// The lowest level that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
     /// Something must be mended.
@@ -53,6 +53,7 @@ pub enum Level {
     /// Something may have to be.
     Warn,
     /// What the agent does.
+    #[default]
     Info,
     /// How it does it.
     Debug,

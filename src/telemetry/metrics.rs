@@ -12,6 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
@@ -106,6 +107,28 @@ impl Refusal {
     }
 }
 
+/// What became of the configuration file that is there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It is in force.
+    Taken,
+    /// It has problems, and the one before it is in force.
+    Failed,
+}
+
+impl Reload {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Taken, Self::Failed];
+
+    /// The word in the metric.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// All metrics of this process. Clones count into the same ones.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -117,6 +140,7 @@ struct Inner {
     backend_requests: Family<RequestLabels, Counter>,
     backend_seconds: Family<OperationLabels, Histogram>,
     connections_refused: Family<WhyLabels, Counter>,
+    config_reload: Family<ReloadLabels, Gauge>,
     audit_dropped: Counter,
     log_dropped: Counter,
     panics: Counter,
@@ -146,7 +170,7 @@ impl Metrics {
         let info = Info::new(BuildLabels { version });
         registry.register(names::BUILD.name, names::BUILD.help, info);
         let seconds: fn() -> Histogram = || Histogram::new(Self::SECONDS);
-        Self(Arc::new(Inner {
+        let metrics = Self(Arc::new(Inner {
             mounts: add(&mut registry, &names::MOUNTS, Family::default()),
             mount_seconds: add(&mut registry, &names::MOUNT_SECONDS, Family::new_with_constructor(seconds)),
             backend_requests: add(&mut registry, &names::BACKEND_REQUESTS, Family::default()),
@@ -156,6 +180,7 @@ impl Metrics {
                 Family::new_with_constructor(seconds),
             ),
             connections_refused: add(&mut registry, &names::CONNECTIONS_REFUSED, Family::default()),
+            config_reload: add(&mut registry, &names::CONFIG_RELOAD, Family::default()),
             audit_dropped: add(&mut registry, &names::AUDIT_DROPPED, Counter::default()),
             log_dropped: add(&mut registry, &names::LOG_DROPPED, Counter::default()),
             panics: add(&mut registry, &names::PANICS, Counter::default()),
@@ -163,7 +188,9 @@ impl Metrics {
             sockets,
             volumes,
             registry,
-        }))
+        }));
+        metrics.config_reload(Reload::Taken);
+        metrics
     }
 
     /// A mount was answered. `first`: this process had no record of success by its holder.
@@ -190,6 +217,14 @@ impl Metrics {
     /// A connection was closed before a request was read.
     pub fn connection_refused(&self, why: Refusal) {
         self.0.connections_refused.get_or_create(&WhyLabels { why: why.label() }).inc();
+    }
+
+    /// The configuration file was looked at anew.
+    pub fn config_reload(&self, outcome: Reload) {
+        for each in Reload::ALL {
+            let labels = ReloadLabels { outcome: each.label() };
+            self.0.config_reload.get_or_create(&labels).set(i64::from(each == outcome));
+        }
     }
 
     /// So many audit lines were lost.
@@ -265,6 +300,11 @@ struct OperationLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WhyLabels {
     why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

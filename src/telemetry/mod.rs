@@ -7,7 +7,7 @@ mod names;
 mod pipe;
 mod volumes;
 
-pub use metrics::{Metrics, Outcome, Refusal, SocketState};
+pub use metrics::{Metrics, Outcome, Refusal, Reload, SocketState};
 pub use volumes::Volumes;
 
 use self::log::{Format, Level};

@@ -20,6 +20,10 @@ pub(super) const BACKEND_SECONDS: Name =
 pub(super) const BUILD: Name = name("latchkey_build", "The version that runs");
 pub(super) const CODE_REPLACED: Name =
     name("latchkey_code_replaced", "Answers to Mount whose code the driver must not see, sent as Internal");
+pub(super) const CONFIG_RELOAD: Name = name(
+    "latchkey_config_reload",
+    "Whether the configuration file as it is now was taken or refused has the value 1",
+);
 pub(super) const CONNECTIONS_REFUSED: Name =
     name("latchkey_connections_refused", "Connections closed before a request was read");
 pub(super) const LOG_DROPPED: Name =

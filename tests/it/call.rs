@@ -1,18 +1,12 @@
-//! Pure: the driver's envelope, tokens and identity, patterns and rules, error texts.
+//! Pure: the driver's envelope, tokens and identity, error texts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use latchkey::error::{Problem, Problems, Reason};
-use latchkey::model::locator::local::{Access, EntryPath, Locator};
-use latchkey::model::{
-    self, AccountName, Audience, Body, Call, Caller, Cut, Envelope, FileMode, FileSpec, Namespace, PathRule,
-    Plan, RelPath, Source, StoreName, Subject, Want,
-};
-use latchkey::policy::{Pattern, Rule, Rules, permit};
+use latchkey::model::{self, Audience, Call, Caller, Envelope, FileMode};
 use latchkey::text::{nearest, printable};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -236,78 +230,6 @@ fn publish_secrets_are_data_and_the_tokens_beside_them_are_not() {
     assert!(call.publish.is_none(), "a pod without nodePublishSecretRef has none");
 }
 
-/// What a pattern means, in the plainest way.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), None) => matches(rest, text),
-        (Some((b'*', rest)), Some((_, tail))) => matches(rest, text) || matches(pattern, tail),
-        (Some((p, rest)), Some((t, tail))) => p == t && matches(rest, tail),
-        (None, Some(_)) | (Some(_), None) => false,
-    }
-}
-
-fn plan(paths: &[&str]) -> Arc<Plan> {
-    let access =
-        Arc::new(model::Access::Local(Access { store: StoreName::parse("local").unwrap(), audience: None }));
-    let sources = paths.iter().enumerate().map(|(at, path)| Source {
-        name: format!("s{at}"),
-        access: Arc::clone(&access),
-        locator: model::Locator::Local(Locator { path: EntryPath::parse(path).unwrap(), version: None }),
-        want: Want::default(),
-    });
-    let files = (0..paths.len()).map(|source| FileSpec {
-        path: PathRule::One(RelPath::parse(&format!("f{source}")).unwrap()),
-        mode: FileMode::DEFAULT,
-        body: Body::Cut { source, cut: Cut::Whole },
-        at: None,
-    });
-    Arc::new(Plan::new(sources.collect(), files.collect(), "secrets").unwrap())
-}
-
-fn subject() -> Subject {
-    let (namespace, account) = (Namespace::parse("shop").unwrap(), AccountName::parse("web").unwrap());
-    Subject { namespace, account, pod: None }
-}
-
-#[test]
-fn a_rule_allows_only_where_all_four_lists_match() {
-    let rule = |namespace: &str, account: &str, store: &str, object: &str| {
-        let list = |text: &str| vec![Pattern::new("nobody"), Pattern::new(text)];
-        Rules::only(vec![Rule {
-            namespaces: list(namespace),
-            accounts: list(account),
-            stores: list(store),
-            objects: list(object),
-        }])
-    };
-    let plan = plan(&["prod/db"]);
-    assert!(permit(Arc::clone(&plan), &subject(), &Rules::open()).is_ok());
-    assert!(permit(Arc::clone(&plan), &subject(), &rule("sh*", "*", "local", "prod/*")).is_ok());
-    for rules in [
-        Rules::only(Vec::new()),
-        rule("other", "*", "*", "*"),
-        rule("*", "other", "*", "*"),
-        rule("*", "*", "vault", "*"),
-        rule("*", "*", "*", "prod/d"),
-    ] {
-        let problems = permit(Arc::clone(&plan), &subject(), &rules).unwrap_err();
-        assert_eq!(problems.reason(), Reason::Policy);
-    }
-}
-
-#[test]
-fn every_object_that_no_rule_allows_is_named_with_its_line() {
-    let rules = Rules::only(vec![]);
-    let text = permit(plan(&["prod/db", "prod/key"]), &subject(), &rules).unwrap_err().text();
-    for object in ["prod/db", "prod/key"] {
-        let line = format!(
-            "- {{ namespaces: [shop], serviceAccounts: [web], stores: [local], objects: [\"{object}\"] }}"
-        );
-        assert!(text.contains(&line), "{text}");
-    }
-}
-
 #[test]
 fn near_words_are_suggested_and_far_ones_are_not() {
     assert_eq!(nearest("Strore", ["store", "path"]), Some("store"));
@@ -315,11 +237,6 @@ fn near_words_are_suggested_and_far_ones_are_not() {
 }
 
 proptest! {
-    #[test]
-    fn patterns_mean_what_the_plainest_reading_says(pattern in "[ab*/]{0,8}", text in "[ab/]{0,10}") {
-        prop_assert_eq!(Pattern::new(&pattern).matches(&text), matches(pattern.as_bytes(), text.as_bytes()));
-    }
-
     #[test]
     fn no_envelope_makes_the_parser_panic(
         attributes in prop::collection::vec(any::<u8>(), 0..200),

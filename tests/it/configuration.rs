@@ -1,11 +1,14 @@
 //! Pure: the configuration file, read whole, with every problem and what was probably meant.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use latchkey::config::{Config, Store, parse};
+use latchkey::config::{Change, Config, Store, Watch, parse};
 use latchkey::error::{Problems, Reason};
 use latchkey::model::locator::vault;
 use latchkey::model::{Defaults, Origin};
+use latchkey::telemetry::log::Level;
 use proptest::prelude::*;
 
 fn read(text: &str) -> Result<Config, Problems> {
@@ -42,6 +45,14 @@ fn an_empty_file_has_every_default() {
     assert_eq!((config.limits.mounts, config.limits.answer_bytes), (1024, (4 << 20) - (64 << 10)));
     assert_eq!(config.drain, Duration::from_secs(25));
     assert!(!config.audit.required && !config.audit_all_polls);
+    assert!(config.log_level.is_none() && config.policy.endpoints.is_empty());
+}
+
+#[test]
+fn the_log_level_is_one_of_the_words() {
+    assert_eq!(read("logLevel: debug").unwrap().log_level, Some(Level::Debug));
+    assert!(refused("logLevel: loud").contains("logLevel, line 1, column 11: is not one of `error`"));
+    assert!(refused("loglevel: debug").contains("did you mean `logLevel`?"));
 }
 
 #[test]
@@ -285,8 +296,93 @@ fn what_a_remote_store_cannot_mean_is_refused_with_its_key() {
     }
 }
 
+/// A file with this text, watched.
+fn watched(text: &str) -> (tempfile::TempDir, PathBuf, Watch) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("latchkey.yaml");
+    fs::write(&path, text).unwrap();
+    let (watch, _) = Watch::open(&path).unwrap();
+    (folder, path, watch)
+}
+
+fn taken(watch: &mut Watch) -> Change {
+    watch.look().expect("a change is seen").unwrap()
+}
+
+#[test]
+fn a_watch_sees_each_change_once_and_nothing_else() {
+    let (_folder, path, mut watch) = watched("logLevel: warn\n");
+    assert!((0..3).all(|_| watch.look().is_none()));
+    fs::write(&path, "logLevel: info\n").unwrap();
+    assert_eq!(taken(&mut watch).config.log_level, Some(Level::Info));
+    assert!((0..3).all(|_| watch.look().is_none()));
+    // Touched, or replaced by its equal: nothing to say.
+    let new = path.with_extension("new");
+    fs::write(&new, "logLevel: info\n").unwrap();
+    fs::rename(&new, &path).unwrap();
+    assert!((0..3).all(|_| watch.look().is_none()));
+}
+
+#[test]
+fn a_change_within_one_tick_of_the_file_systems_clock_is_seen_a_look_later() {
+    let (_folder, path, mut watch) = watched("logLevel: warn\n");
+    watch.look();
+    watch.look();
+    let modified = |to: &str| {
+        fs::write(&path, to).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(7)).unwrap();
+    };
+    modified("logLevel: info\n");
+    assert_eq!(taken(&mut watch).config.log_level, Some(Level::Info));
+    modified("logLevel: warn\n");
+    assert_eq!(taken(&mut watch).config.log_level, Some(Level::Warn), "same size, same time");
+}
+
+#[test]
+fn a_watch_tells_a_bad_or_absent_file_once_and_takes_the_next_good_one() {
+    let (_folder, path, mut watch) = watched("logLevel: warn\n");
+    for spoil in [(|path| fs::write(path, "logLevel: loud\n").unwrap()) as fn(&PathBuf), |path| {
+        fs::remove_file(path).unwrap()
+    }] {
+        spoil(&path);
+        assert!(watch.look().expect("a change is seen").is_err());
+        assert!((0..3).all(|_| watch.look().is_none()), "once");
+        fs::write(&path, "logLevel: warn\n").unwrap();
+        assert_eq!(taken(&mut watch).config.log_level, Some(Level::Warn), "though it is the old text");
+    }
+}
+
+#[test]
+fn keys_that_wait_for_a_start_are_told_once_and_no_longer_when_they_are_as_they_were() {
+    let (_folder, path, mut watch) =
+        watched("stores: { two: { kind: local, file: /a, identity: /b } }\naudit: { polls: all }\n");
+    let mut restart = |text: &str| {
+        fs::write(&path, text).unwrap();
+        taken(&mut watch).restart
+    };
+    let one = "stores: { two: { kind: local, file: /c, identity: /b }, one: { kind: local, file: /a, identity: /b } }\n";
+    assert_eq!(restart(one), ["audit.polls", "stores.one", "stores.two"]);
+    let live = "policy: { rules: [], skipVerify: [https://a] }\nlogLevel: warn\nlimits: { mountsInFlight: 2, answerBytes: 2048 }\n";
+    assert!(restart(&format!("{one}{live}")).is_empty(), "told already, and the rest is taken");
+    let back = "stores: { two: { kind: local, file: /a, identity: /b } }\naudit: { polls: all }\n";
+    assert!(restart(back).is_empty(), "as it was at the start");
+    assert_eq!(restart(one).len(), 3);
+}
+
+#[test]
+fn the_page_says_which_keys_are_taken_anew_and_each_of_them_is_one() {
+    let page = latchkey::config::reference();
+    let line = page.lines().find(|line| line.contains("takes ") && line.contains(" anew")).unwrap();
+    let told: Vec<&str> = line.split(" anew").next().unwrap().split('`').skip(1).step_by(2).collect();
+    assert_eq!(told, ["policy", "logLevel", "limits.mountsInFlight", "limits.answerBytes"]);
+    for key in told {
+        assert!(page.contains(&format!("| `{key}")), "{key}");
+    }
+}
+
 /// A key at every depth, and of every kind of value.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 19] = [
     "stores",
     "stores.local",
     "stores.local.file",
@@ -297,6 +393,10 @@ const PATHS: [&str; 15] = [
     "policy",
     "policy.rules",
     "policy.rules.stores",
+    "policy.endpoints",
+    "policy.endpoints.allow",
+    "policy.skipVerify",
+    "logLevel",
     "versions.keyFile",
     "limits.mountsInFlight",
     "limits.drain",

@@ -20,7 +20,7 @@ use latchkey::model::locator::local;
 use latchkey::model::{
     Access, Attributes, Catalog, Defaults, Entry, Kind, Locator, Material, Part, Plan, StoreName, VersionKey,
 };
-use latchkey::policy::Rules;
+use latchkey::policy::Policy;
 use latchkey::secret::{DigestKey, Secret};
 use latchkey::serve::{Running, Server};
 use latchkey::store::{Authority, Cx, Manners, Proof, Scope, Session, Store};
@@ -119,7 +119,7 @@ impl Served {
             clock,
             stores: BTreeMap::from([(store, Arc::new(Echo) as Arc<dyn Store>)]),
             catalog: Catalog::new([entry]),
-            rules: Rules::open(),
+            policy: Policy::default(),
             version_key: VersionKey(DigestKey::random()),
             limits: Limits::default(),
             metrics: metrics.clone(),

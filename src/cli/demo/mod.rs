@@ -109,6 +109,8 @@ fn play(stage: &mut Stage<'_>, keep: bool) -> Result<(), Failure> {
         admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         around: app::as_is,
         stdout: Box::new(io::sink()),
+        watch: None,
+        level: None,
         end: Box::new(|| {}),
     };
     let stop = CancellationToken::new();

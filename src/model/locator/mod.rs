@@ -36,6 +36,13 @@ impl Access {
         }
     }
 
+    /// Whether the node asks in place of the pod, as no store does yet.
+    pub fn is_node(&self) -> bool {
+        match self {
+            Self::Local(_) | Self::Vault(_) => false,
+        }
+    }
+
     /// The kind of store.
     pub fn kind(&self) -> Kind {
         match self {

@@ -15,6 +15,7 @@ mod hostile;
 mod load;
 mod mount;
 mod process;
+mod reload;
 mod sockets;
 mod store_files;
 mod unread;

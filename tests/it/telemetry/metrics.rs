@@ -4,7 +4,7 @@ use std::time::Duration;
 use latchkey::clock::{Clock, Wall};
 use latchkey::error::Reason;
 use latchkey::model::StoreName;
-use latchkey::telemetry::{Metrics, Outcome, Refusal, SocketState, Volumes};
+use latchkey::telemetry::{Metrics, Outcome, Refusal, Reload, SocketState, Volumes};
 
 const PAGE: &str = include_str!("../../../docs/METRICS.md");
 
@@ -92,6 +92,7 @@ fn the_page_names_each_word_that_a_label_takes() {
         .into_iter()
         .chain(SocketState::ALL.map(SocketState::label))
         .chain(Refusal::ALL.map(Refusal::label))
+        .chain(Reload::ALL.map(Reload::label))
         .chain(
             [Outcome::Delivered, Outcome::of(Reason::Invalid), Outcome::of(Reason::Bug)].map(Outcome::label),
         );
@@ -136,6 +137,21 @@ fn a_socket_is_in_exactly_one_state() {
             assert_eq!(value(&metrics, "latchkey_socket", &labels), Some(expected), "{labels}");
         }
     }
+}
+
+#[test]
+fn the_configuration_is_taken_or_has_failed_and_was_taken_at_the_start() {
+    let metrics = metrics();
+    let now = || {
+        Reload::ALL.map(|each| {
+            value(&metrics, "latchkey_config_reload", &format!(r#"outcome="{}""#, each.label())).unwrap()
+        })
+    };
+    assert_eq!(now(), [1.0, 0.0]);
+    metrics.config_reload(Reload::Failed);
+    assert_eq!(now(), [0.0, 1.0]);
+    metrics.config_reload(Reload::Taken);
+    assert_eq!(now(), [1.0, 0.0]);
 }
 
 #[test]
