@@ -1,18 +1,29 @@
-//! Vault and OpenBao: a login with the pod's token at a kubernetes or jwt auth mount, and reads of any path.
+//! Vault and OpenBao: a login with the pod's token at a kubernetes or jwt auth mount, reads of any path, and what keeps
+//! or ends what was issued. One client for both servers. A request follows `login.rs` or `read.rs` → `server.rs` → `net`;
+//! its reply goes through `json.rs` and `envelope.rs` to `material.rs`, or to `refusal.rs`.
+
+mod envelope;
+mod json;
+mod lease;
+mod login;
+mod material;
+mod read;
+mod refusal;
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 
+use self::server::Server;
+use super::{Cx, Manners, Proof, Renew, Revoke, Scope, Session, Store};
 use crate::error::{Fault, Problem, Reason};
-use crate::model::{Access, Locator, Material};
+use crate::model::{Access, Grant, Locator, Material};
 use crate::net::Net;
-use crate::store::{Cx, Manners, Proof, Scope, Session, Store};
 
 /// All servers of this kind: an access says which.
 pub struct Vault {
-    #[expect(dead_code, reason = "the next change")]
     net: Arc<Net>,
 }
 
@@ -20,6 +31,13 @@ impl Vault {
     /// Connects to nothing yet.
     pub fn new(net: Arc<Net>) -> Self {
         Self { net }
+    }
+
+    fn server<'a>(&'a self, cx: &'a Cx, access: &'a Access) -> Result<Server<'a>, Fault> {
+        match access {
+            Access::Vault(access) => Ok(Server { net: &self.net, cx, access }),
+            Access::Local(_) => Err(foreign()),
+        }
     }
 }
 
@@ -29,27 +47,61 @@ impl Store for Vault {
     }
 
     fn manners(&self) -> Manners {
-        Manners { batch: 1, fresh: Duration::from_secs(60) }
+        Manners { batch: 1, fresh: FRESH }
     }
 
     fn authenticate<'a>(
         &'a self,
-        _cx: &'a Cx,
-        _access: &'a Access,
-        _proof: Proof<'a>,
+        cx: &'a Cx,
+        access: &'a Access,
+        proof: Proof<'a>,
     ) -> BoxFuture<'a, Result<Session, Fault>> {
-        Box::pin(async { Err(Fault::never(Problem::new(Reason::Bug, "not there yet"))) })
+        Box::pin(async move {
+            match proof {
+                Proof::Token(token, subject) => self.server(cx, access)?.log_in(token, subject).await,
+                Proof::Publish(_) | Proof::Subject(_) | Proof::Node => Err(foreign()),
+            }
+        })
     }
 
     fn fetch<'a>(
         &'a self,
-        _cx: &'a Cx,
-        _session: &'a Session,
-        _access: &'a Access,
+        cx: &'a Cx,
+        session: &'a Session,
+        access: &'a Access,
         wanted: &'a [Locator],
     ) -> BoxFuture<'a, Vec<Result<Material, Fault>>> {
-        Box::pin(async {
-            wanted.iter().map(|_| Err(Fault::never(Problem::new(Reason::Bug, "not there yet")))).collect()
-        })
+        let one = async move |wanted: &Locator| match wanted {
+            Locator::Vault(wanted) => self.server(cx, access)?.read(session, wanted).await,
+            Locator::Local(_) => Err(foreign()),
+        };
+        Box::pin(async move { join_all(wanted.iter().map(one)).await })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        cx: &'a Cx,
+        session: &'a Session,
+        access: &'a Access,
+        what: Renew<'a>,
+    ) -> BoxFuture<'a, Result<Grant, Fault>> {
+        Box::pin(async move { self.server(cx, access)?.renew(session, what).await })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        cx: &'a Cx,
+        session: &'a Session,
+        access: &'a Access,
+        what: Revoke<'a>,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move { self.server(cx, access)?.revoke(session, what).await })
     }
 }
+
+fn foreign() -> Fault {
+    Fault::never(Problem::new(Reason::Bug, "a Vault store was asked for another store's object"))
+}
+
+/// How old an object may be where nobody says.
+const FRESH: Duration = Duration::from_secs(60);

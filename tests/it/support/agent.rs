@@ -24,6 +24,9 @@ pub(crate) struct Agent {
     pub(crate) child: Option<Child>,
     pub(crate) admin: SocketAddr,
     binary: PathBuf,
+    /// Whose sockets it serves: our own dialect's, which most tests watch, unless a test says
+    /// otherwise; empty for all that there are.
+    pub(crate) providers: &'static str,
 }
 
 /// The program that is shipped.
@@ -43,7 +46,8 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("sockets")).expect("a folder");
         Keeper::init(&folder.path().join("store.age"), &folder.path().join("key.txt")).expect("a store");
-        let agent = Self { folder: Arc::new(folder), child: None, admin: free_address(), binary };
+        let folder = Arc::new(folder);
+        let agent = Self { folder, child: None, admin: free_address(), binary, providers: "latchkey" };
         agent.set("web/token", "web/*", &[("", "s3cr3t-token")]);
         agent.set("web/db", "web/*", &[("username", "web"), ("password", "s3cr3t-password")]);
         agent.set("web/one", "web/one", &[("", "for one only")]);
@@ -66,6 +70,7 @@ impl Agent {
             child: None,
             admin: free_address(),
             binary: self.binary.clone(),
+            providers: self.providers,
         }
     }
 
@@ -112,8 +117,9 @@ impl Agent {
         command.args(["serve", "--log-level", "trace"]);
         command.arg("--socket-dir").arg(self.path("sockets")).arg("--config").arg(self.path("latchkey.yaml"));
         command.arg("--admin-addr").arg(self.admin.to_string());
-        // The one socket that most tests watch; a flag wins over it.
-        command.env("LATCHKEY_PROVIDERS", "latchkey");
+        if !self.providers.is_empty() {
+            command.args(["--providers", self.providers]);
+        }
         command
     }
 
@@ -225,7 +231,7 @@ impl Agent {
 
 /// An address that nobody has: of the loopback network, with an address of this call's own, so that neither another
 /// agent nor anyone's outgoing connection gets its port before it is taken.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static CALLS: AtomicU16 = AtomicU16::new(1);
     let call = CALLS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let net = u8::try_from(std::process::id() % 250).expect("fits") + 1;

@@ -24,10 +24,7 @@ impl Issuer {
 
     /// Makes the agent's local store ask for this issuer's tokens; `more` is what else the configuration says.
     pub(crate) fn trusted_by(&self, agent: &Agent, more: &str) {
-        let point = self.0.public_key().as_ref();
-        let (x, y) = (BASE64.encode(&point[1..33]), BASE64.encode(&point[33..]));
-        let key = json!({ "kty": "EC", "crv": "P-256", "use": "sig", "kid": "k1", "x": x, "y": y });
-        std::fs::write(agent.path("jwks.json"), json!({ "keys": [key] }).to_string()).expect("a key set");
+        std::fs::write(agent.path("jwks.json"), self.jwks()).expect("a key set");
         let at = |name: &str| agent.path(name).display().to_string();
         let text = format!(
             "stores:\n  local: {{ file: {}, identity: {}, issuer: \"{ISSUER}\", jwks: {}, audience: {AUDIENCE} }}\n\
@@ -38,6 +35,14 @@ impl Issuer {
             at("audit.jsonl"),
         );
         std::fs::write(agent.path("latchkey.yaml"), text).expect("a configuration");
+    }
+
+    /// Its public key as the API server publishes it.
+    pub(crate) fn jwks(&self) -> String {
+        let point = self.0.public_key().as_ref();
+        let (x, y) = (BASE64.encode(&point[1..33]), BASE64.encode(&point[33..]));
+        let key = json!({ "kty": "EC", "crv": "P-256", "use": "sig", "kid": "k1", "x": x, "y": y });
+        json!({ "keys": [key] }).to_string()
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {

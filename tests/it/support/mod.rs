@@ -1,6 +1,7 @@
 //! What several parts of the suite need: the other sides of the agent, and the agent itself.
 
 pub(crate) mod agent;
+pub(crate) mod canary;
 pub(crate) mod channel;
 pub(crate) mod contract;
 pub(crate) mod driver_like;

@@ -1,0 +1,67 @@
+//! Reading one object, whatever its path, and what a 403 means.
+
+use http::Method;
+
+use super::envelope::Envelope;
+use super::material::material;
+use super::refusal::Purpose;
+use super::server::{Asked, Server};
+use crate::error::{Fault, Problem, Reason, Retry};
+use crate::model::Material;
+use crate::model::locator::vault::Locator;
+use crate::net::Reply;
+use crate::store::Session;
+use crate::text::short;
+
+impl Server<'_> {
+    /// Sends the request that the locator is.
+    pub(super) async fn read(&self, session: &Session, wanted: &Locator) -> Result<Material, Fault> {
+        let method = Method::from_bytes(wanted.method.as_bytes()).map_err(|_| {
+            let what = format!("`{}` is no HTTP method", short(&wanted.method));
+            self.never(Problem::new(Reason::Invalid, what).remedy("correct the method, or leave it out"))
+        })?;
+        let body = wanted.args.as_ref().map(|args| &args.json);
+        let asked = Asked { operation: "read", method, path: &wanted.path, body };
+        let issued = self.cx.clock.now();
+        let purpose = Purpose::Read(wanted);
+        let reply = self.asked(session, &purpose, asked).await?;
+        let envelope = Envelope::parse(reply.body.expose())
+            .map_err(|unusable| self.unusable(&purpose, &reply, unusable))?;
+        match &envelope.data {
+            Some(data) if !(envelope.bare && data.contains_key("errors")) => {
+                Ok(material(&envelope, data, self.access.flavour, wanted, issued))
+            }
+            _ => Err(self.without_data(&envelope)),
+        }
+    }
+
+    /// Sends a request of a session, and judges its status.
+    pub(super) async fn asked(
+        &self,
+        session: &Session,
+        purpose: &Purpose<'_>,
+        asked: Asked<'_>,
+    ) -> Result<Reply, Fault> {
+        let reply = self.exchange(Some(session), asked).await?;
+        match reply.status {
+            200..300 => Ok(reply),
+            403 => {
+                let retry = self.after_denial(session).await;
+                Err(Fault { retry, ..self.refusal(purpose, &reply) })
+            }
+            _ => Err(self.refusal(purpose, &reply)),
+        }
+    }
+
+    /// A 403 says that the policies do not allow it or that the token is no longer known; the token itself can tell. Where
+    /// it cannot be asked, the refusal stands, and another attempt may find out.
+    async fn after_denial(&self, session: &Session) -> Retry {
+        let path = "auth/token/lookup-self";
+        let asked = Asked { operation: "lookup", method: Method::GET, path, body: None };
+        match self.exchange(Some(session), asked).await.map(|reply| reply.status) {
+            Ok(200..300) => Retry::Never,
+            Ok(401 | 403) => Retry::Login,
+            Ok(_) | Err(_) => Retry::Backoff,
+        }
+    }
+}

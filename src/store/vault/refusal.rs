@@ -1,0 +1,227 @@
+//! What a status means: the reason, whether another attempt can help, and whether the request may have had its effect.
+//! The server's own words are passed on, its bodies never.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+
+use super::envelope::{Envelope, Unusable};
+use super::json::{self, Text, Value};
+use super::server::Server;
+use crate::error::{Fault, Problem, Reason, Retry};
+use crate::model::Subject;
+use crate::model::locator::vault::{GET, Locator};
+use crate::net::Reply;
+use crate::text::{quoted, short};
+
+/// What a request was for.
+pub(super) enum Purpose<'a> {
+    Login(&'a Subject),
+    Read(&'a Locator),
+    /// A session or a lease, to be renewed or ended.
+    Keep,
+}
+
+impl Purpose<'_> {
+    /// Whether a request may have an effect that must not come twice. Logins may: a token that nobody got lapses.
+    fn is_effect(&self) -> bool {
+        matches!(self, Self::Read(wanted) if *wanted.method != *GET)
+    }
+}
+
+/// What a status means, before anyone's circumstances count.
+struct Verdict {
+    reason: Reason,
+    what: &'static str,
+    retry: Retry,
+    /// As in [`Fault`].
+    doubtful: bool,
+    remedy: &'static str,
+}
+
+const fn verdict(reason: Reason, what: &'static str, retry: Retry, remedy: &'static str) -> Verdict {
+    Verdict { reason, what, retry, doubtful: false, remedy }
+}
+
+#[rustfmt::skip]
+fn judge(status: u16) -> Verdict {
+    use Reason::{Forbidden, Invalid, NotFound, Throttled, Upstream};
+    use Retry::{Backoff, Login, Never};
+    match status {
+        400 => verdict(Upstream, "the server refused the request", Never, ""),
+        401 => verdict(Forbidden, "the server did not accept the token of the login", Login, ""),
+        403 => verdict(Forbidden, "the server denied access", Never, ""),
+        404 => verdict(NotFound, "there is nothing at this path", Never, "check the path; in a KV version 2 mount, `data/` follows the mount"),
+        405 => verdict(Invalid, "the path does not take this method", Never, "check method and path"),
+        412 => verdict(Upstream, "the server has not caught up with the active one", Backoff, ""),
+        429 => verdict(Throttled, "the server asks for patience", Backoff, ""),
+        472 => verdict(Upstream, "the server is a disaster recovery secondary, which serves no secrets", Never, "name the primary as the address"),
+        473 => verdict(Upstream, "the server is a performance standby, and did not pass the request on", Never, "name the active server as the address"),
+        501 => verdict(Upstream, "the server is not initialized", Never, "initialize it"),
+        502 => Verdict { doubtful: true, ..verdict(Upstream, "what the server needs for it failed, or a proxy did", Backoff, "") },
+        503 => verdict(Upstream, "the server is sealed, or under maintenance", Backoff, "unseal it"),
+        504 => Verdict { doubtful: true, ..verdict(Upstream, "the server, or a proxy before it, waited too long", Backoff, "") },
+        500..600 => verdict(Upstream, "the server failed", Backoff, ""),
+        _ => verdict(Upstream, "the server answered with a status that it never has", Never, "check the address, and whether a proxy is in the way"),
+    }
+}
+
+impl Server<'_> {
+    /// The failure that a status stands for.
+    pub(super) fn refusal(&self, purpose: &Purpose<'_>, reply: &Reply) -> Fault {
+        let Verdict { reason, what, retry, doubtful, remedy } = judge(reply.status);
+        let words = words(reply.body.expose());
+        let (reason, what, remedy) = self.circumstances(purpose, reply, &words, (reason, what, remedy));
+        let said = match &words {
+            Some(words) if words.is_empty() => String::new(),
+            Some(words) => format!(": {words}"),
+            None if reply.body.is_empty() => String::new(),
+            None => ", with a reply that is not its own: is a proxy in the way?".to_owned(),
+        };
+        let problem = Problem::new(reason, self.told(purpose, &format!("{what} ({}){said}", reply.status)))
+            .remedy(remedy);
+        let quota = words.is_some_and(|words| words.contains("lease count quota"));
+        let retry = match (retry, reply.status) {
+            // More leases do not become free by asking.
+            (_, 429) if quota => Retry::Never,
+            (_, 429 | 503) => pause(reply).map_or(retry, Retry::After),
+            (Retry::Backoff, status) if purpose.is_effect() && status != 412 => Retry::Never,
+            (Retry::Login, _) if matches!(purpose, Purpose::Login(_)) => Retry::Never,
+            _ => retry,
+        };
+        Fault { retry, doubtful, ..self.never(problem) }
+    }
+
+    /// What the same status means in a login, of a lease, or beside what the body says.
+    fn circumstances(
+        &self,
+        purpose: &Purpose<'_>,
+        reply: &Reply,
+        words: &Option<String>,
+        (reason, what, remedy): (Reason, &'static str, &'static str),
+    ) -> (Reason, &'static str, String) {
+        let same = (reason, what, remedy.to_owned());
+        match (purpose, reply.status) {
+            (Purpose::Login(_), 400 | 401 | 403) => {
+                let audience = short(self.access.audience.as_str()).into_owned();
+                let remedy = format!(
+                    "check what the role is bound to: service accounts, namespaces, and the audience `{audience}`"
+                );
+                (Reason::Login, "the server refused it", remedy)
+            }
+            (Purpose::Login(_), 404 | 405) => {
+                let remedy = "check the auth mount and the namespace".to_owned();
+                (Reason::Login, "there is no such auth mount", remedy)
+            }
+            (Purpose::Read(_), 403) => {
+                let remedy = format!("allow it in a policy of the role `{}`", short(&self.access.role));
+                (reason, what, remedy)
+            }
+            (Purpose::Read(_), 404) if words.is_some() => match deleted(reply.body.expose()) {
+                Some(what) => (reason, what, "restore it, or ask for another version".to_owned()),
+                None => same,
+            },
+            (Purpose::Keep, 400) => {
+                (Reason::NotFound, "the server did not find it, or cannot renew it", String::new())
+            }
+            _ => same,
+        }
+    }
+
+    /// A success whose body is of no use.
+    pub(super) fn unusable(&self, purpose: &Purpose<'_>, reply: &Reply, why: Unusable) -> Fault {
+        let (what, remedy) = match why {
+            Unusable::Empty => (
+                format!("the reply ({}) is empty", reply.status),
+                "check that the path answers this method with a secret",
+            ),
+            Unusable::Foreign => (
+                "unexpected reply, is a proxy in the way?".to_owned(),
+                "check the address: the reply is not a JSON object",
+            ),
+            Unusable::Bounds => {
+                ("the reply is nested too deep, or has too many values".to_owned(), "split the secret")
+            }
+            Unusable::Field(field) => (
+                format!("the field `{field}` of the reply is not of its type"),
+                "check the address, and whether a proxy changes replies",
+            ),
+        };
+        let problem = Problem::new(Reason::Upstream, self.told(purpose, &what)).remedy(remedy);
+        Fault { doubtful: true, ..self.never(problem) }
+    }
+
+    /// A success that brought no secret.
+    pub(super) fn without_data(&self, envelope: &Envelope<'_>) -> Fault {
+        let problem = if envelope.wrap_info.is_some() {
+            Problem::new(Reason::Setup, "the server wrapped its reply for someone else to fetch")
+                .remedy("let no `min_wrapping_ttl` of a policy wrap the replies of this path")
+        } else if envelope.auth.is_some() {
+            Problem::new(Reason::Upstream, "the reply has a token, and no data")
+                .remedy("read a path that answers with data")
+        } else {
+            let errors = envelope.data.as_ref().and_then(|data| data.get("errors"));
+            let warnings = envelope.warnings.iter().flatten();
+            let words = quote(warnings.chain(errors.into_iter().flat_map(texts)));
+            let said = if words.is_empty() { String::new() } else { format!(": {words}") };
+            Problem::new(Reason::Upstream, format!("the reply has no data{said}"))
+                .remedy("check the path, and that there is a secret")
+        };
+        Fault { doubtful: true, ..self.never(problem) }
+    }
+
+    /// A text about a login says whose it was and as what.
+    pub(super) fn told(&self, purpose: &Purpose<'_>, what: &str) -> String {
+        let Purpose::Login(subject) = purpose else { return what.to_owned() };
+        let (role, mount) = (short(&self.access.role), short(&self.access.mount));
+        let namespace = match &*self.access.namespace {
+            "" => String::new(),
+            namespace => format!(" in namespace `{}`", short(namespace)),
+        };
+        format!("login of `{subject}` as role `{role}` at auth mount `{mount}`{namespace}: {what}")
+    }
+}
+
+/// How long the server asks to wait, where it says so in seconds.
+fn pause(reply: &Reply) -> Option<Duration> {
+    let seconds = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
+    Some(Duration::from_secs(seconds.into()))
+}
+
+/// The errors and warnings of a body; `None` where it is not this kind of server's.
+fn words(body: &[u8]) -> Option<String> {
+    let members = json::members(body).ok()??;
+    let named = |wanted: &str| {
+        let values = members.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
+        values.flat_map(|(_, value)| texts(value)).collect::<Vec<_>>()
+    };
+    let (errors, warnings) = (named("errors"), named("warnings"));
+    Some(quote(errors.into_iter().chain(warnings)))
+}
+
+fn texts<'a>(value: &'a Value<'a>) -> impl Iterator<Item = &'a Text<'a>> {
+    let list = if let Value::List(list) = value { &list[..] } else { &[] };
+    list.iter().filter_map(|value| if let Value::Text(text) = value { Some(text) } else { None })
+}
+
+/// The words of a server on one line, made fit for a person.
+pub(super) fn quote<'a>(words: impl Iterator<Item = &'a Text<'a>>) -> String {
+    let words: Vec<&str> = words.map(|text| &**text).take(WORDS_MAX).collect();
+    quoted(&words.join("; "))
+}
+
+/// Most errors of one reply that are passed on.
+const WORDS_MAX: usize = 8;
+
+/// KV version 2 says of a version that is gone when it went.
+fn deleted(body: &[u8]) -> Option<&'static str> {
+    let envelope = Envelope::parse(body).ok()?;
+    let Value::Object(metadata) = envelope.data?.remove("metadata")? else { return None };
+    let destroyed = matches!(metadata.get("destroyed"), Some(Value::Bool(true)));
+    let deleted = matches!(metadata.get("deletion_time"), Some(Value::Text(when)) if !when.is_empty());
+    match (destroyed, deleted) {
+        (true, _) => Some("this version was destroyed"),
+        (false, true) => Some("this version was deleted"),
+        (false, false) => None,
+    }
+}

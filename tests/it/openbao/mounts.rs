@@ -1,0 +1,296 @@
+//! The whole agent before the real server: classes of the Vault and the OpenBao provider as they are, and our own.
+//! What is asked of the server is counted at the server's side.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use latchkey::clock::{Clock, Wall};
+use latchkey::driver::{Client, Flavour, Limit, Mounted, Pod, PodToken, Refusal, request};
+use serde_json::{Value, json};
+use tonic::Code;
+
+use super::bed::bed;
+use super::cluster::{AUDIENCE, forged};
+use super::front::Front;
+use crate::support::agent::{Agent, files, pod, shipped};
+use crate::support::contract::nowhere;
+use crate::support::issuer::now;
+
+/// An agent whose store `vault` is a proxy of its own before the shared server.
+struct Node {
+    agent: Agent,
+    front: Front,
+}
+
+impl Node {
+    /// With these further settings of the store, and further sections of the configuration.
+    fn start(settings: &str, more: &str) -> Self {
+        let (mut agent, front) = (Agent::prepare(shipped()), bed().front());
+        let store =
+            format!("address: \"{}\", ca: {}, audience: {AUDIENCE}", front.url(), bed().ca().display());
+        let text = format!(
+            "stores:\n  vault: {{ {store}{settings} }}\n  openbao: {{ {store}{settings} }}\naudit:\n  sink: {}\n{more}",
+            agent.path("audit.jsonl").display(),
+        );
+        std::fs::write(agent.path("latchkey.yaml"), text).unwrap();
+        agent.providers = "latchkey,vault,openbao";
+        agent.run();
+        Self { agent, front }
+    }
+
+    /// A mount on a provider's socket, of a class with these parameters.
+    async fn mount(
+        &self,
+        provider: &str,
+        pod: &Pod,
+        parameters: &[(&str, &str)],
+    ) -> Result<Mounted, Refusal> {
+        let parameters =
+            parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let socket = self.agent.path(&format!("sockets/{provider}.sock"));
+        let mut client = Client::new(socket, Clock::system()).limit(Limit::None);
+        client.mount(request("class", &parameters, pod, &Flavour::Driver16), Some(KUBELET)).await
+    }
+
+    /// A mount that is delivered.
+    async fn delivered(&self, provider: &str, pod: &Pod, parameters: &[(&str, &str)]) -> Mounted {
+        let answer = self.mount(provider, pod, parameters).await;
+        answer.map_err(|refusal| format!("{}: {}", refusal.name(), refusal.text)).expect("it is delivered")
+    }
+
+    /// A mount that is refused: its code and text.
+    async fn refused(&self, provider: &str, pod: &Pod, parameters: &[(&str, &str)]) -> (Code, String) {
+        let refusal = self.mount(provider, pod, parameters).await.err().expect("it is refused");
+        (Code::from_i32(refusal.code), refusal.text)
+    }
+}
+
+/// The pod `web/ACCOUNT-NUMBER` with a token that the server takes.
+fn holding(account: &str, number: usize) -> Pod {
+    let claims = claims(account, number);
+    with_token(account, number, bed().cluster.sign(&claims))
+}
+
+fn claims(account: &str, number: usize) -> Value {
+    let mut claims = bed().cluster.claims(account);
+    let pod = with_token(account, number, String::new());
+    claims["kubernetes.io"]["pod"] = json!({ "name": pod.name, "uid": pod.uid });
+    claims
+}
+
+fn with_token(account: &str, number: usize, token: String) -> Pod {
+    let mut pod = pod(account);
+    pod.name = format!("{account}-{number}");
+    pod.uid = format!("00000000-0000-4000-8000-{number:012}");
+    let expires = Wall::from_seconds(now() + 3600);
+    pod.tokens.insert(AUDIENCE.to_owned(), PodToken { token, expires });
+    pod
+}
+
+/// An object `NAME-0`, `NAME-1` … each, with that many values in the server.
+async fn objects(name: &str, count: usize) -> String {
+    let mut text = String::new();
+    for number in 0..count {
+        let path = format!("secret/data/app/{name}-{number}");
+        bed().admin.write(&path, json!({ "data": { "value": format!("{name} {number}") } })).await;
+        text += &format!("- objectName: o{number}\n  secretPath: {path}\n  secretKey: value\n");
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_class_of_the_vault_provider_is_mounted_as_it_is() {
+    let node = Node::start("", "");
+    bed().admin.write("kv1/app/upstream", json!({ "user": "web", "port": 5432 })).await;
+    bed().admin.write("secret/data/app/upstream", json!({ "data": { "cert": "Y2VydA==" } })).await;
+    let objects = "- objectName: user\n  secretPath: kv1/app/upstream\n  secretKey: user\n  filePermission: 0400\n\
+                   - objectName: port\n  secretPath: v1/kv1/app/upstream\n  secretKey: port\n\
+                   - objectName: cert\n  secretPath: secret/data/app/upstream\n  secretKey: cert\n  encoding: base64\n";
+    let mounted = node
+        .delivered(
+            "vault",
+            &holding("app", 1),
+            &[("roleName", "app"), ("vaultAddress", &node.front.url()), ("objects", objects)],
+        )
+        .await;
+    let files = files(&mounted);
+    assert_eq!(files.keys().copied().collect::<Vec<_>>(), ["cert", "port", "user"]);
+    assert_eq!((files["user"].0, &files["user"].1[..]), (0o400, &b"web"[..]));
+    assert_eq!((files["port"].0, &files["port"].1[..]), (0o644, &b"5432"[..]));
+    assert_eq!(&files["cert"].1[..], b"cert");
+    // Two files of one object are cut from one read.
+    assert_eq!((node.front.count("GET kv1/app/upstream"), node.front.count("login")), (1, 1));
+    nowhere(&node.agent, "Y2VydA==");
+}
+
+#[tokio::test]
+async fn a_class_of_the_openbao_provider_is_mounted_through_a_jwt_mount() {
+    let node = Node::start("", "");
+    let objects = objects("openbao", 1).await;
+    let url = node.front.url();
+    let parameters = [
+        ("openbaoRoleName", "app"),
+        ("baoAddress", url.as_str()),
+        ("baoAuthMountPath", "jwt"),
+        ("audience", AUDIENCE),
+        ("objects", &objects),
+    ];
+    let mounted = node.delivered("openbao", &holding("app", 1), &parameters).await;
+    assert_eq!(&files(&mounted)["o0"].1[..], b"openbao 0");
+    assert_eq!(node.front.count("POST auth/jwt/login"), 1);
+}
+
+#[tokio::test]
+async fn our_own_class_names_the_store() {
+    let node = Node::start(", role: app", "");
+    objects("native", 2).await;
+    let secrets = "a: { store: vault, path: secret/data/app/native-0 }\nb: { store: vault, path: secret/data/app/native-1 }\n";
+    let parameters = [("secrets", secrets), ("files", "first: a.value\nsecond: b.value\n")];
+    let mounted = node.delivered("latchkey", &holding("app", 1), &parameters).await;
+    let files = files(&mounted);
+    assert_eq!((&files["first"].1[..], &files["second"].1[..]), (&b"native 0"[..], &b"native 1"[..]));
+    assert_eq!(node.front.count("login"), 1);
+}
+
+#[tokio::test]
+async fn the_servers_words_are_in_the_pods_event_and_its_token_is_not() {
+    let node = Node::start("", "");
+    let objects = objects("refused", 1).await;
+    let parameters = [("roleName", "app"), ("objects", objects.as_str())];
+    let fake = forged(&claims("app", 3));
+    for (pod, words) in [
+        (holding("stranger", 2), "service account name not authorized"),
+        (with_token("app", 3, fake), "permission denied"),
+    ] {
+        let (code, text) = node.refused("vault", &pod, &parameters).await;
+        assert_eq!(code, Code::Unauthenticated, "{text}");
+        assert!(text.lines().next().unwrap().contains(words), "{text}");
+        for part in pod.tokens[AUDIENCE].token.split('.').skip(1) {
+            assert!(!text.contains(part), "{text}");
+            nowhere(&node.agent, part);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_object_that_fails_is_named() {
+    let node = Node::start("", "");
+    let mut objects = objects("partly", 1).await;
+    objects += "- objectName: gone\n  secretPath: secret/data/app/partly-gone\n  secretKey: value\n\
+                - objectName: denied\n  secretPath: secret/data/other/partly\n  secretKey: value\n";
+    let parameters = [("roleName", "app"), ("objects", objects.as_str())];
+    let (code, text) = node.refused("vault", &holding("app", 1), &parameters).await;
+    assert_eq!(code, Code::PermissionDenied, "{text}");
+    assert!(text.contains("gone") && text.contains("denied"), "{text}");
+}
+
+#[tokio::test]
+async fn polls_of_what_is_fresh_reach_nobody() {
+    let node = Node::start("", "");
+    let objects = objects("fresh", 4).await;
+    let (pod, parameters) = (holding("app", 1), [("roleName", "app"), ("objects", objects.as_str())]);
+    let first = node.delivered("vault", &pod, &parameters).await;
+    assert_eq!((node.front.count("GET secret/data/app/fresh"), node.front.count("login")), (4, 1));
+    node.front.reset();
+    for _ in 0..5 {
+        assert!(node.delivered("vault", &pod, &parameters).await.files == first.files);
+    }
+    assert_eq!(node.front.counts().len(), 0, "{:?}", node.front.counts());
+}
+
+#[tokio::test]
+async fn a_session_that_ends_is_followed_by_another() {
+    let node = Node::start(", fresh: 0s", "");
+    bed()
+        .role(
+            &bed().admin,
+            "brief",
+            &["app"],
+            json!({ "token_policies": ["app"], "token_ttl": "2s", "token_max_ttl": "2s" }),
+        )
+        .await;
+    let objects = objects("brief", 1).await;
+    let (pod, parameters) = (holding("app", 1), [("roleName", "brief"), ("objects", objects.as_str())]);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        node.delivered("vault", &pod, &parameters).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert!(node.front.count("login") >= 2, "{:?}", node.front.counts());
+}
+
+/// The start of a node: its 110 pods at once, with 20 ms before each of the server's answers.
+#[tokio::test]
+async fn pods_of_one_account_log_in_each_and_read_once() {
+    storm("storm-shared", |_| "app".to_owned(), 4).await;
+}
+
+#[tokio::test]
+async fn pods_of_many_accounts_log_in_each_and_read_each() {
+    storm("storm-apart", |number| format!("app-{number}"), 4 * PODS).await;
+}
+
+async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
+    let node = Node::start("", "");
+    let objects = objects(name, 4).await;
+    let pods: Vec<Pod> = (0..PODS).map(|number| holding(&account(number), number)).collect();
+    node.front.delay(Duration::from_millis(20));
+    let start = Instant::now();
+    let parameters = [("roleName", "app"), ("objects", objects.as_str())];
+    let mounts = pods.iter().map(|pod| node.delivered("vault", pod, &parameters));
+    for mounted in join_all(mounts).await {
+        let files = files(&mounted);
+        assert_eq!(files.len(), 4);
+        assert!(files.iter().all(|(path, file)| *file.1 == *format!("{name} {}", &path[1..])));
+    }
+    println!("{name}: {PODS} pods in {:?}", start.elapsed());
+    let seen = (node.front.count("login"), node.front.count(&format!("GET secret/data/app/{name}")));
+    assert_eq!(seen, (PODS, reads), "{:?}", node.front.counts());
+    assert_eq!(node.front.counts().values().sum::<usize>(), PODS + reads, "and nothing else");
+    // An unoptimised build of two cores; the release ring's figure is smaller.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_permitted_is_never_connected_to() {
+    let node = Node::start("", "");
+    let elsewhere = bed().front();
+    let objects = objects("permitted", 1).await;
+    let url = elsewhere.url();
+    let parameters = [("roleName", "app"), ("vaultAddress", url.as_str()), ("objects", objects.as_str())];
+    let (code, text) = node.refused("vault", &holding("app", 1), &parameters).await;
+    assert_eq!(code, Code::PermissionDenied, "{text}");
+    assert!(text.contains(&url), "the line to add: {text}");
+    assert_eq!((elsewhere.connections(), node.front.connections()), (0, 0));
+}
+
+/// The command, as an administrator runs it on a manifest.
+#[tokio::test]
+async fn the_command_mounts_a_class_of_the_vault_provider() {
+    let node = Node::start("", "");
+    let objects = objects("command", 1).await;
+    let at = |name: &str| node.agent.path(name);
+    let indented = objects.replace('\n', "\n      ");
+    let class = format!(
+        "apiVersion: secrets-store.csi.x-k8s.io/v1\nkind: SecretProviderClass\nmetadata: {{ name: web, namespace: web }}\n\
+         spec:\n  provider: vault\n  parameters:\n    roleName: app\n    objects: |\n      {indented}\n"
+    );
+    std::fs::write(at("class.yaml"), class).unwrap();
+    let pod = holding("app", 1);
+    std::fs::write(at("token"), &pod.tokens[AUDIENCE].token).unwrap();
+    let mut command = Command::new(shipped());
+    command.arg("mount").arg("-f").arg(at("class.yaml")).arg("--config").arg(at("latchkey.yaml"));
+    command.args(["-s", "app", "--token"]).arg(format!("{AUDIENCE}={}", at("token").display()));
+    command.arg("--out").arg(at("out")).stdin(Stdio::null());
+    std::fs::create_dir(at("out")).unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(std::fs::read(at("out").join("o0")).unwrap(), b"command 0");
+    assert_eq!(node.front.count("login"), 1);
+}
+
+/// kubelet's time for a publish.
+const KUBELET: Duration = Duration::from_secs(120);
+/// Pods of a full node.
+const PODS: usize = 110;

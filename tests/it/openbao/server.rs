@@ -1,0 +1,150 @@
+//! A `bao server` as a process of its own, with a folder of its own. Both go when it is dropped, and also when the
+//! tests end in any other way: a shell beside it waits for the end of the pipe that the tests hold.
+
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::admin::Admin;
+use super::listen::{Authority, write_certificates};
+use crate::support::agent::free_address;
+
+/// Where it keeps its data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Storage {
+    /// Gone with the process.
+    Memory,
+    /// There again after a restart.
+    Disk,
+}
+
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    folder: PathBuf,
+    guard: Option<Child>,
+    unseal: String,
+    root: String,
+}
+
+impl Server {
+    /// A server that is initialised and unsealed.
+    pub(super) async fn start(authority: &Authority, storage: Storage) -> Self {
+        let folder = tempfile::Builder::new().prefix("openbao").tempdir().expect("a folder").keep();
+        let address = free_address();
+        write_certificates(authority, address.ip(), &folder);
+        std::fs::create_dir(folder.join("data")).expect("a folder");
+        std::fs::write(folder.join("bao.hcl"), configuration(&folder, address, storage)).expect("a file");
+        let mut server = Self { address, folder, guard: None, unseal: String::new(), root: String::new() };
+        server.run().await;
+        let admin = server.admin();
+        let keys = admin.write("sys/init", json!({ "secret_shares": 1, "secret_threshold": 1 })).await;
+        server.unseal = keys["keys"][0].as_str().expect("a key").to_owned();
+        server.root = keys["root_token"].as_str().expect("a token").to_owned();
+        server.unseal().await;
+        server
+    }
+
+    /// Starts the process and waits until it answers.
+    pub(super) async fn run(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"));
+        let log = log.expect("a log");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(GUARD).arg("guard").arg(program()).arg(self.folder.join("bao.hcl"));
+        command.stdin(Stdio::piped()).stdout(log.try_clone().expect("a log")).stderr(log);
+        // Its own group: a Ctrl-C at the terminal ends the tests, and the guard ends the server.
+        self.guard = Some(command.process_group(0).spawn().expect("the server starts"));
+        let (start, admin) = (Instant::now(), self.admin());
+        while admin.call("GET", "sys/seal-status", None).await.is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60), "OpenBao does not answer:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Kills the process; the folder stays.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            drop(guard.stdin.take());
+            let _ = guard.wait();
+        }
+    }
+
+    pub(super) async fn seal(&self) {
+        self.admin().write("sys/seal", json!({})).await;
+    }
+
+    /// Unseals it and waits until it serves.
+    pub(super) async fn unseal(&self) {
+        let admin = self.admin();
+        admin.write("sys/unseal", json!({ "key": self.unseal })).await;
+        let start = Instant::now();
+        while admin.call("GET", "sys/health", None).await.is_none_or(|(status, _)| status != 200) {
+            assert!(start.elapsed() < Duration::from_secs(60), "OpenBao does not serve:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(super) fn admin(&self) -> Admin {
+        let ca = std::fs::read(self.ca()).expect("the authority's certificate");
+        Admin::new(&format!("https://{}", self.address), &ca, &self.root)
+    }
+
+    /// The file with the certificate of its authority.
+    pub(super) fn ca(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn program() -> PathBuf {
+    std::env::var_os(VARIABLE).map(PathBuf::from).unwrap_or_else(|| {
+        panic!("{VARIABLE} names no OpenBao server: run `tests/run --ring openbao`, which gets one")
+    })
+}
+
+fn configuration(folder: &Path, address: SocketAddr, storage: Storage) -> String {
+    let at = |name: &str| folder.join(name).display().to_string();
+    let storage = match storage {
+        Storage::Memory => "storage \"inmem\" {}".to_owned(),
+        // The multiplier shortens the wait for other members, of which there are none.
+        Storage::Disk => format!(
+            "storage \"raft\" {{\n  path = \"{}\"\n  node_id = \"one\"\n  performance_multiplier = 1\n}}\n\
+             cluster_addr = \"https://{}:1\"",
+            at("data"),
+            address.ip(),
+        ),
+    };
+    format!(
+        "{storage}\nui = false\napi_addr = \"https://{address}\"\nlistener \"tcp\" {{\n  address = \"{address}\"\n  \
+         cluster_address = \"{}:0\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n}}\n",
+        address.ip(),
+        at("tls.pem"),
+        at("tls.key"),
+    )
+}
+
+/// The variable that names the program.
+const VARIABLE: &str = "LATCHKEY_TEST_OPENBAO";
+
+/// Runs the server until its own input ends; then the folder goes too if nobody is there any more who could remove it.
+const GUARD: &str = r#"tests=$PPID
+"$1" server -config "$2" </dev/null & server=$!
+cat >/dev/null
+kill -9 $server
+wait $server 2>/dev/null
+kill -0 $tests 2>/dev/null || rm -rf "$(dirname "$2")""#;

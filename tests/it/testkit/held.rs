@@ -1,0 +1,72 @@
+//! Paused time beside real IO. Tokio's paused clock jumps to the next timer whenever its runtime is idle, and waiting
+//! for a socket is idle to it: a timeout of 15 s would strike before a loopback answer of 1 ms. While a blocking task
+//! runs it does not jump, so one is held open, and time moves only as it is told.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use latchkey::clock::{Clock, Wall};
+
+/// Time that stands still until it is told to move. A second one in the same test would be one too many.
+pub(crate) struct Held {
+    /// Follows the held time.
+    pub(crate) clock: Clock,
+    _hold: Sender<()>,
+}
+
+/// Pauses the time of this test's runtime, which must be of the current-thread kind, as `tokio::test` makes it.
+pub(crate) fn held() -> Held {
+    tokio::time::pause();
+    let (hold, released) = channel::<()>();
+    tokio::task::spawn_blocking(move || {
+        // It ends when the sender is dropped.
+        let _ = released.recv();
+    });
+    Held { clock: Clock::paused(Wall::from_seconds(1_800_000_000)), _hold: hold }
+}
+
+impl Held {
+    /// Lets `span` pass, in steps with a little real time between them, so that IO gets done; and a millisecond more,
+    /// since tokio's timers are rounded up to the next one.
+    pub(crate) async fn elapse(&self, span: Duration) {
+        let mut left = span + Duration::from_millis(1);
+        breathe().await;
+        while !left.is_zero() {
+            let step = left.min(STEP);
+            tokio::time::advance(step).await;
+            breathe().await;
+            left -= step;
+        }
+    }
+
+    /// Runs the future while time passes, `limit` at most; its result, and how much held time it took, to a step.
+    pub(crate) async fn drive<F: Future>(&self, limit: Duration, future: F) -> (Option<F::Output>, Duration) {
+        let began = self.clock.now();
+        let mut future = pin!(future);
+        loop {
+            // Real time first: what IO alone can finish takes no time at all.
+            for _ in 0..BREATHS {
+                tokio::select! {
+                    biased;
+                    out = &mut future => return (Some(out), self.clock.now().since(began)),
+                    () = breathe() => {}
+                }
+            }
+            if self.clock.now().since(began) >= limit {
+                return (None, self.clock.now().since(began));
+            }
+            tokio::time::advance(STEP).await;
+        }
+    }
+}
+
+/// A millisecond of real time, during which the runtime goes on.
+async fn breathe() {
+    let slept = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(1)));
+    slept.await.expect("a thread that slept");
+}
+
+const STEP: Duration = Duration::from_millis(250);
+const BREATHS: usize = 4;

@@ -1,0 +1,150 @@
+//! HTTP/1.1 of one connection, by hand: no library would break the rules as the faults have to.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_linger;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::{Manner, Reply, Request, Shared};
+
+/// Serves until the client is gone or an answer ends the connection.
+pub(super) async fn serve(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    number: usize,
+    shared: &Shared,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // A reset goes out when the socket is closed, by whoever owns it last.
+    let raw = rustix::io::dup(&stream)?;
+    let resetting = move || set_socket_linger(&raw, Some(Duration::ZERO));
+    match tls {
+        Some(tls) => speak(BufReader::new(tls.accept(stream).await?), resetting, number, shared).await,
+        None => speak(BufReader::new(stream), resetting, number, shared).await,
+    }
+}
+
+async fn speak<S>(
+    mut stream: BufReader<S>,
+    resetting: impl Fn() -> rustix::io::Result<()>,
+    number: usize,
+    shared: &Shared,
+) -> io::Result<()>
+where
+    S: tokio::io::AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(request) = read(&mut stream, number).await? {
+        let head = request.method == "HEAD";
+        let reply = shared.answer(request).await;
+        let ends = write(stream.get_mut(), &reply, head).await?;
+        match ends {
+            Ends::Not => {}
+            Ends::InOrder => return stream.shutdown().await,
+            Ends::Reset => return resetting().map_err(io::Error::from),
+        }
+    }
+    Ok(())
+}
+
+/// `None` where the client closed between two requests.
+async fn read<S: tokio::io::AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+    connection: usize,
+) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if stream.read_line(&mut line).await? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let line = line.trim_end();
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let find = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+    let length = find("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    let host = find("host").unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
+    Ok(Some(Request { method, host, path, headers, body, connection }))
+}
+
+/// What becomes of the connection.
+enum Ends {
+    Not,
+    InOrder,
+    Reset,
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, reply: &Reply, head: bool) -> io::Result<Ends> {
+    let body = if head { &[][..] } else { &reply.body[..] };
+    let first = |bytes: usize| &body[..bytes.min(body.len())];
+    let chunks = matches!(reply.manner, Manner::Chunked(_) | Manner::Endless);
+    let framing = match (chunks, reply.status) {
+        (true, _) => "transfer-encoding: chunked\r\n".to_owned(),
+        (false, 204) => String::new(),
+        (false, _) => format!("content-length: {}\r\n", reply.body.len()),
+    };
+    let mut start = format!("HTTP/1.1 {} Kit\r\n{framing}", reply.status);
+    for (name, value) in &reply.headers {
+        start.push_str(&format!("{name}: {value}\r\n"));
+    }
+    start.push_str("\r\n");
+    match reply.manner {
+        Manner::Hang => return pending().await,
+        Manner::Close => return Ok(Ends::InOrder),
+        Manner::ResetAtOnce => return Ok(Ends::Reset),
+        Manner::Raw => {
+            stream.write_all(body).await?;
+            return Ok(Ends::InOrder);
+        }
+        _ => stream.write_all(start.as_bytes()).await?,
+    }
+    match reply.manner {
+        Manner::Whole => stream.write_all(body).await?,
+        Manner::Chunked(bytes) => {
+            for piece in body.chunks(bytes.max(1)) {
+                chunk(stream, piece).await?;
+            }
+            stream.write_all(b"0\r\n\r\n").await?;
+        }
+        Manner::Endless => loop {
+            chunk(stream, body).await?;
+        },
+        Manner::Slow(pause) => {
+            for byte in body {
+                stream.write_all(&[*byte]).await?;
+                stream.flush().await?;
+                tokio::time::sleep(pause).await;
+            }
+        }
+        Manner::Truncated(bytes) | Manner::Reset(bytes) | Manner::HangAfter(bytes) => {
+            stream.write_all(first(bytes)).await?;
+            stream.flush().await?;
+            return match reply.manner {
+                Manner::HangAfter(_) => pending().await,
+                Manner::Reset(_) => Ok(Ends::Reset),
+                _ => Ok(Ends::InOrder),
+            };
+        }
+        Manner::Hang | Manner::Close | Manner::ResetAtOnce | Manner::Raw => {}
+    }
+    stream.flush().await?;
+    Ok(Ends::Not)
+}
+
+async fn chunk<S: AsyncWrite + Unpin>(stream: &mut S, piece: &[u8]) -> io::Result<()> {
+    stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
+    stream.write_all(piece).await?;
+    stream.write_all(b"\r\n").await?;
+    stream.flush().await
+}
