@@ -130,7 +130,6 @@ fn access(
         role: role?,
         audience: audience?,
         flavour: defaults.flavour,
-        files: Box::default(),
     })
 }
 
