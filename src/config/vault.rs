@@ -59,7 +59,7 @@ impl Reader<'_> {
         };
         let (address, namespace, ca) =
             (environment(variables.address), environment(variables.namespace), environment(variables.ca));
-        let ca = self.text(section, "ca").map(PathBuf::from).or(ca.map(|(_, path)| PathBuf::from(path)));
+        let ca = self.text(section, "ca").map(PathBuf::from).or_else(|| Some(PathBuf::from(ca?.1)));
         let tls = Tls { ca, skip_verify: false };
         let address = self.address(section, address);
         let defaults = Defaults {
@@ -93,7 +93,7 @@ impl Reader<'_> {
     ) -> Option<(String, String)> {
         let written = section.zip(self.text(section, key));
         let written = written.map(|(section, text)| (format!("{}.{key}", section.path()), text));
-        written.or(variable.map(|(name, text)| (name.to_owned(), text)))
+        written.or_else(|| variable.map(|(name, text)| (name.to_owned(), text)))
     }
 
     fn wrong<T>(&mut self, section: Option<&Section<'_>>, path: &str, what: &str, remedy: &str) -> Option<T> {

@@ -80,7 +80,9 @@ pub fn text(node: &Node) -> Result<Option<Cow<'_, str>>, &'static str> {
             Meaning::Binary(bytes) => {
                 Some(Cow::Owned(String::from_utf8(bytes).map_err(|_| "is binary that is no text")?))
             }
-            _ => Some(Cow::Borrowed(&*scalar.text)),
+            Meaning::Bool(_) | Meaning::Int(_) | Meaning::Float(_) | Meaning::Time(_) | Meaning::Text(_) => {
+                Some(Cow::Borrowed(&*scalar.text))
+            }
         }),
     }
 }
@@ -144,7 +146,7 @@ fn gather<'a>(
         }
     }
     let Some(merge) = merge else { return Ok(()) };
-    let sources = merge.sequence().unwrap_or(std::slice::from_ref(merge));
+    let sources = merge.sequence().unwrap_or_else(|| std::slice::from_ref(merge));
     for source in sources {
         let what = "merges something that is neither a mapping nor a list of mappings";
         gather(source.mapping().ok_or_else(|| wrong(source, what))?, fields, seen)?;

@@ -111,41 +111,9 @@ fn access(
     store: &StoreName,
     defaults: &vault::Defaults,
 ) -> Option<vault::Access> {
-    let role = text(reader, secret, "role").map(|role| role.or_else(|| defaults.role.as_deref()));
-    if role == Some(None) {
-        let remedy = format!("add `role:`, or let the administrator set `stores.{store}.role`");
-        reader.refuse_as(
-            Reason::Setup,
-            secret,
-            "neither the secret nor its store names a role to log in with",
-            remedy,
-        );
-    }
-    let mount = match text(reader, secret, "authMount") {
-        Some(Some(mount)) => request::mount(mount)
-            .map_err(|rule| {
-                let node = secret.get("authMount").unwrap_or(secret);
-                reader.refuse(
-                    node,
-                    format!("`authMount` {rule}"),
-                    "write the path of an auth mount, like `kubernetes`",
-                );
-            })
-            .ok(),
-        Some(None) => Some(defaults.mount.clone().unwrap_or_else(|| "kubernetes".into())),
-        None => None,
-    };
-    let namespace = text(reader, secret, "namespace");
-    let namespace = match namespace {
-        Some(Some(text)) if !request::is_header(text) => {
-            let node = secret.get("namespace").unwrap_or(secret);
-            reader.refuse(node, "`namespace` has a control character", "write it in one line");
-            None
-        }
-        Some(Some(text)) => Some(text.trim().into()),
-        Some(None) => Some(defaults.namespace.clone().unwrap_or_default()),
-        None => None,
-    };
+    let role = role(reader, secret, store, defaults);
+    let mount = mount(reader, secret, defaults);
+    let namespace = namespace(reader, secret, defaults);
     let audience = text(reader, secret, "audience").map(|text| match text {
         Some(text) => Audience::new(text),
         None => defaults.audience.clone().unwrap_or_else(|| Audience::new(defaults.flavour.name())),
@@ -159,11 +127,49 @@ fn access(
         endpoint: defaults.endpoint.clone()?,
         namespace: namespace?,
         mount: mount?,
-        role: role??.into(),
+        role: role?,
         audience: audience?,
         flavour: defaults.flavour,
-        files: Box::default(),
     })
+}
+
+fn role(
+    reader: &mut Reader<'_>,
+    secret: &Node,
+    store: &StoreName,
+    defaults: &vault::Defaults,
+) -> Option<Box<str>> {
+    let role = text(reader, secret, "role")?.or(defaults.role.as_deref());
+    if role.is_none() {
+        let what = "neither the secret nor its store names a role to log in with";
+        let remedy = format!("add `role:`, or let the administrator set `stores.{store}.role`");
+        reader.refuse_as(Reason::Setup, secret, what, remedy);
+    }
+    role.map(Into::into)
+}
+
+fn mount(reader: &mut Reader<'_>, secret: &Node, defaults: &vault::Defaults) -> Option<Box<str>> {
+    let Some(mount) = text(reader, secret, "authMount")? else {
+        return Some(defaults.mount.clone().unwrap_or_else(|| "kubernetes".into()));
+    };
+    let refuse = |rule| {
+        let node = secret.get("authMount").unwrap_or(secret);
+        let remedy = "write the path of an auth mount, like `kubernetes`";
+        reader.refuse(node, format!("`authMount` {rule}"), remedy);
+    };
+    request::mount(mount).map_err(refuse).ok()
+}
+
+fn namespace(reader: &mut Reader<'_>, secret: &Node, defaults: &vault::Defaults) -> Option<Box<str>> {
+    match text(reader, secret, "namespace")? {
+        None => Some(defaults.namespace.clone().unwrap_or_default()),
+        Some(text) if request::is_header(text) => Some(text.trim().into()),
+        Some(_) => {
+            let node = secret.get("namespace").unwrap_or(secret);
+            reader.refuse(node, "`namespace` has a control character", "write it in one line");
+            None
+        }
+    }
 }
 
 /// An optional key that holds text: `Some(None)` where it is not written, `None` where it is no text.

@@ -83,18 +83,14 @@ pub(super) fn access(
     let mut keep = |outcome: Result<_, Problem>| outcome.map_err(|problem| problems.push(problem)).ok();
     let (store, defaults) = keep(store(words.flavour, catalog))?;
     let mut reader = Reader { words, store, defaults, problems };
-    let mut files = Vec::new();
     reader.foreign();
     let (role, mount, namespace) = (reader.role(), reader.mount(), reader.namespace());
     let (endpoint, skip) = (reader.endpoint(catalog), reader.skip_verify());
     let endpoint = endpoint.zip(skip).and_then(|(mut endpoint, skip)| {
         reader.server_name(&endpoint.address)?;
         endpoint.tls.skip_verify |= skip;
-        // A file that the administrator names for this server anyway is nothing of the class's.
-        let ca = words.written("CACertPath").map(|word| PathBuf::from(word.text));
-        if let Some(ca) = ca.filter(|ca| endpoint.tls.ca.as_ref() != Some(ca)) {
-            files.push(ca.clone());
-            endpoint.tls.ca = Some(ca);
+        if let Some(ca) = words.written("CACertPath") {
+            endpoint.tls.ca = Some(PathBuf::from(ca.text));
         }
         Some(endpoint)
     });
@@ -106,7 +102,6 @@ pub(super) fn access(
         role: role?,
         audience: audience(words, defaults),
         flavour: words.flavour,
-        files: files.into(),
     })
 }
 

@@ -5,7 +5,6 @@ pub mod request;
 pub mod vault;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use super::endpoint::Endpoint;
 use super::{Audience, StoreName, Subject};
@@ -58,15 +57,6 @@ impl Access {
             Self::Vault(access) => Some(&access.endpoint),
         }
         .into_iter()
-    }
-
-    /// The files of the agent's own that the class names: they are read only where policy lists them.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let files: &[PathBuf] = match self {
-            Self::Local(_) => &[],
-            Self::Vault(access) => &access.files,
-        };
-        files.iter().map(PathBuf::as_path)
     }
 
     /// This access with the subject's names where it leaves them open; `None` where it leaves nothing open.

@@ -1,7 +1,6 @@
 //! The nouns of Vault and OpenBao.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use crate::model::endpoint::{Endpoint, Tls};
 use crate::model::{Audience, StoreName, Subject};
@@ -24,8 +23,6 @@ pub struct Access {
     pub audience: Audience,
     /// Whose envelope a whole reply is written in.
     pub flavour: Flavour,
-    /// Files of the agent's own that the class names, beyond the administrator's for this store.
-    pub files: Box<[PathBuf]>,
 }
 
 impl Access {

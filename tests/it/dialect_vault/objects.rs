@@ -235,7 +235,11 @@ fn keys_and_encodings_choose_the_piece() {
         ("baſe64", Some(Encoding::Base64)),
         ("HEX", Some(Encoding::Hex)),
     ] {
-        let wanted = wanted.map_or(Cut::Field("k".to_owned()), |how| Cut::Decoded("k".to_owned(), how));
+        let key = "k".to_owned();
+        let wanted = match wanted {
+            None => Cut::Field(key),
+            Some(how) => Cut::Decoded(key, how),
+        };
         assert_eq!(cut(&format!("secretKey: k, encoding: {encoding}")), wanted, "{encoding}");
     }
     for encoding in ["utf8", "base32", "\" hex\"", "\"hex\\n\"", "8", "\u{212a}hex"] {

@@ -44,7 +44,6 @@ fn settings(bed: &Bed, url: &str, role: &str) -> vault::Access {
         role: role.into(),
         audience: Audience::new(AUDIENCE),
         flavour: vault::Flavour::Vault,
-        files: Box::default(),
     }
 }
 

@@ -55,7 +55,6 @@ impl Bench {
             role: "web".into(),
             audience: Audience::new("vault"),
             flavour: Flavour::Vault,
-            files: Box::default(),
         };
         Self { kit, store: Vault::new(Arc::new(net)), cx, access }
     }
