@@ -22,7 +22,11 @@ pub fn reference() -> String {
     page.push_str(&crate::config::reference());
     let _ = writeln!(
         page,
-        "\nWithout a file, the variables `{LOCAL_FILE}` and `{LOCAL_IDENTITY}` together configure the store `local`."
+        "\nWithout a file, the variables `{LOCAL_FILE}` and `{LOCAL_IDENTITY}` together configure the store `local`.\n\n\
+         Towards backends, `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` (or in lower case) name the proxies, `http://` and `https://` ones, and where none is used: names with all below \
+         them, addresses, networks, `*`. Loopback, `*.svc` and `*.svc.cluster.local` are always reached directly. A proxy resolves names itself, so behind one the agent cannot see what \
+         address a permitted name stands for. `SSL_CERT_FILE` names a PEM file of the authorities that are trusted where a store has no `ca` of its own. Files of authorities are read again when \
+         they change, within 10 s; one that cannot be read leaves things as they were."
     );
     page
 }

@@ -45,6 +45,20 @@ async fn only_the_authorities_of_the_file_count() {
 }
 
 #[tokio::test]
+async fn a_machine_without_authorities_fails_only_whoever_needs_them() {
+    let (kit, plain) = (Testkit::start(), Testkit::start_as(Identity::Plain));
+    let nowhere = std::path::PathBuf::from("/nonexistent/ca.pem");
+    let stack = now(Config { ca: Some(nowhere), ..Config::default() });
+    for kit in [&kit, &plain] {
+        kit.route("*", |_| Reply::text(200, "x"));
+        stack.get(&kit.endpoint(Origin::Administrator), "/v1/a").await.unwrap();
+    }
+    let system = Endpoint { tls: Tls::default(), ..kit.endpoint(Origin::Administrator) };
+    let told = is(stack.get(&system, "/v1/a").await, Reason::Setup, Retry::Never, false);
+    assert!(told.contains("/nonexistent/ca.pem: the authorities cannot be read"), "{told}");
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_file_of_authorities_fails_with_its_name_and_what_is_wrong() {
     let kit = Testkit::start();
     let stack = now(Config::default());
