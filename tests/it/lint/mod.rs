@@ -44,7 +44,6 @@ impl Dialect for Vaultish {
                     role: "web".into(),
                     audience: Audience::new(attributes.get("audience").unwrap_or("vault")),
                     flavour: vault::Flavour::Vault,
-                    files: Box::default(),
                 };
                 let locator =
                     vault::Locator { method: vault::GET.into(), path: "secret/a".into(), args: None };

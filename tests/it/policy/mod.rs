@@ -40,7 +40,6 @@ fn tenant(address: &str) -> vault::Access {
         role: "web".into(),
         audience: Audience::new("vault"),
         flavour: vault::Flavour::Vault,
-        files: Box::default(),
     }
 }
 
