@@ -14,6 +14,7 @@ fn full<'a>(object: &'a str) -> Line<'a> {
         provider: Some("vault"),
         store: Some("prod"),
         endpoint: Some("https://vault.corp:8200"),
+        role: Some("web"),
         namespace: Some("shop"),
         service_account: Some("web"),
         pod: Some("web-0"),
