@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::delivered::Compared;
-use super::plans::Planned;
 use super::fetch::Got;
 use super::objects::Key;
+use super::plans::Planned;
 use super::{Delivery, Engine};
 use crate::audit::{Caller, Event, Line, MountId, Outcome};
 use crate::clock::Instant;

@@ -96,7 +96,8 @@ impl Delivered {
         }
         let (unchanged, counted_from) =
             records.get(&holder).map_or((0, now), |record| (record.unchanged, record.counted_from));
-        records.insert(holder, Record { answer, objects, keys, requester, unchanged, counted_from, last: now });
+        records
+            .insert(holder, Record { answer, objects, keys, requester, unchanged, counted_from, last: now });
         evicted.map(|record| (record.requester, record.unchanged)).filter(|(_, count)| *count > 0)
     }
 

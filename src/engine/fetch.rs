@@ -84,8 +84,10 @@ impl Engine {
             witness: story.witness(),
             memory: self.memory(),
         };
-        let groups: Vec<_> =
-            groups.into_iter().map(|(access, indexes)| (access, self.wanted(access, indexes, sources))).collect();
+        let groups: Vec<_> = groups
+            .into_iter()
+            .map(|(access, indexes)| (access, self.wanted(access, indexes, sources)))
+            .collect();
         let reads = groups.iter().map(|(access, wanted)| self.group(&visit, access, wanted, deadline));
         let mut answers: Vec<Option<Got>> = vec![None; sources.len()];
         let mut problems = Vec::new();

@@ -68,7 +68,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { mounts: 1024, answer_bytes: (4 << 20) - (64 << 10), room_bytes: 32 << 20, keep: Keep::default() }
+        Self {
+            mounts: 1024,
+            answer_bytes: (4 << 20) - (64 << 10),
+            room_bytes: 32 << 20,
+            keep: Keep::default(),
+        }
     }
 }
 

@@ -57,12 +57,7 @@ struct Object {
 
 impl Objects {
     pub(super) fn new(keep: &Keep, metrics: &Metrics) -> Self {
-        Self {
-            kept: Mutex::default(),
-            flights: Flights::default(),
-            metrics: metrics.clone(),
-            keep: *keep,
-        }
+        Self { kept: Mutex::default(), flights: Flights::default(), metrics: metrics.clone(), keep: *keep }
     }
 
     /// The object, if it is fresh; or, with a `grace`, so much longer.
@@ -101,10 +96,8 @@ impl Objects {
         }
         let _counted = self.metrics.object_kept(bytes);
         kept.bytes += bytes;
-        kept.objects.insert(
-            Arc::clone(key),
-            Object { material: Arc::clone(material), asked, bytes, _counted },
-        );
+        kept.objects
+            .insert(Arc::clone(key), Object { material: Arc::clone(material), asked, bytes, _counted });
     }
 
     /// Drops what the backend does not give any more.

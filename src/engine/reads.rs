@@ -54,19 +54,27 @@ impl Engine {
             let (reads, waits) =
                 join(self.read_all(visit, errand, &session, readings), self.await_all(visit, waits)).await;
             let mut again = joined(&mut results, waits, &keys);
-            let doubted = took(&mut results, reads, &keys);
-            if !doubted.is_empty() && errand.memory.sessions.expel(&errand.principal, &session, self.parts.clock.now())
-            {
-                session = match self.session(visit, errand, proof).await {
-                    Ok(session) => session,
-                    Err(fault) => return self.without(visit, errand, wanted, fault),
-                };
-                keys = self::keys(errand, session.authority, wanted);
-                again.extend(doubted);
+            let mut doubted = took(&mut results, reads, &keys);
+            let mut renewed = false;
+            loop {
+                let now = self.parts.clock.now();
+                let renew = !renewed && !doubted.is_empty();
+                if renew && errand.memory.sessions.expel(&errand.principal, &session, now) {
+                    renewed = true;
+                    session = match self.session(visit, errand, proof).await {
+                        Ok(session) => session,
+                        Err(fault) => return self.without(visit, errand, wanted, fault),
+                    };
+                    keys = self::keys(errand, session.authority, wanted);
+                    again.append(&mut doubted);
+                }
+                if again.is_empty() {
+                    break;
+                }
+                let readings = again.drain(..).map(|index| (index, alone(&keys[index]))).collect();
+                let reads = self.read_all(visit, errand, &session, readings).await;
+                doubted = took(&mut results, reads, &keys);
             }
-            let readings = again.into_iter().map(|index| (index, alone(&keys[index])));
-            let reads = self.read_all(visit, errand, &session, readings.collect()).await;
-            took(&mut results, reads, &keys);
         }
         let settled = results.into_iter().zip(keys.iter().zip(wanted)).map(|(result, (key, wanted))| {
             let result = result.unwrap_or_else(|| Err(Fault::never(bug())));

@@ -111,13 +111,13 @@ impl Engine {
         let results = Mutex::new(keys.iter().map(|_| None).collect());
         let attempts = self.budgets.attempt(&turn, || attempt(errand, &cx, session, keys, &results));
         let end = self.parts.clock.until(cx.deadline, attempts).await.unwrap_or_else(|| Err(slow()));
-        let rest = end.err().unwrap_or_else(|| Fault::never(bug()));
-        // The budget has the last word on an attempt, and its own where there was none.
         let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let settled = results.into_iter().map(|result| match result {
-            Some(Err(fault)) if fault.problem.reason == rest.problem.reason => Err(rest.clone()),
-            Some(result) => result,
-            None => Err(rest.clone()),
+        // The budget has the last word on an attempt, and its own where there was none.
+        let settled = results.into_iter().map(|result| match (result, &end) {
+            (Some(Err(fault)), Err(last)) if fault.problem.reason == last.problem.reason => Err(last.clone()),
+            (Some(result), _) => result,
+            (None, Err(last)) => Err(last.clone()),
+            (None, Ok(())) => Err(Fault::never(bug())),
         });
         (settled.collect(), cx.claim)
     }
@@ -193,7 +193,8 @@ async fn attempt(
     results: &Mutex<Vec<Option<Result<Material, Fault>>>>,
 ) -> Result<(), Fault> {
     let results = || results.lock().unwrap_or_else(PoisonError::into_inner);
-    let open: Vec<usize> = results().iter().enumerate().filter(|(_, result)| again(result)).map(|(at, _)| at).collect();
+    let open: Vec<usize> =
+        results().iter().enumerate().filter(|(_, result)| again(result)).map(|(at, _)| at).collect();
     let wanted: Vec<Locator> = open.iter().map(|index| keys[*index].locator.clone()).collect();
     let answers = errand.backend.store.fetch(cx, session, &errand.principal.access, &wanted).await;
     if answers.len() != wanted.len() {

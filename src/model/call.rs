@@ -82,7 +82,9 @@ impl Publish {
     pub fn digest(&self, key: &DigestKey) -> Digest {
         let parts = self.0.iter().map(|(name, value)| (name, value.digest(key, b"publish").to_string()));
         let parts: Vec<(&String, String)> = parts.collect();
-        key.digest(&parts.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect::<Vec<_>>())
+        key.digest(
+            &parts.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect::<Vec<_>>(),
+        )
     }
 }
 

@@ -14,7 +14,8 @@ const fn name(name: &'static str, help: &'static str) -> Name {
 pub(super) const AUDIT_DROPPED: Name =
     name("latchkey_audit_dropped", "Audit lines that were lost: the queue was full, or the sink failed");
 pub(super) const BUILD: Name = name("latchkey_build", "The version that runs");
-pub(super) const CACHE: Name = name("latchkey_cache", "How objects were come by, and logins that were not tried");
+pub(super) const CACHE: Name =
+    name("latchkey_cache", "How objects were come by, and logins that were not tried");
 pub(super) const CACHE_BYTES: Name = name("latchkey_cache_bytes", "What the objects take that are kept");
 pub(super) const CACHE_ENTRIES: Name = name("latchkey_cache_entries", "Objects that are kept");
 pub(super) const CODE_REPLACED: Name =
