@@ -18,6 +18,7 @@ mod daemonset;
 mod dialect_vault;
 mod driver;
 mod endpoint;
+mod engine;
 mod examples;
 mod go;
 mod layers;

@@ -70,7 +70,7 @@ impl Identity {
                 uid: PodUid::parse(&pod.uid).unwrap(),
             }),
         };
-        let claims = Claims { id: None, not_before: None, expires: None };
+        let claims = Claims { id: None, not_before: None, expires: None, for_api_server: false };
         Self { subject, token: Token { raw: Secret::from_text(jwt), claims }, access }
     }
 

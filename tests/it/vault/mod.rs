@@ -60,7 +60,7 @@ impl Bench {
     }
 
     async fn log_in(&self) -> Result<Session, Fault> {
-        let claims = Claims { id: None, not_before: None, expires: None };
+        let claims = Claims { id: None, not_before: None, expires: None, for_api_server: false };
         let token = Token { raw: secret(JWT), claims };
         let subject = Subject {
             namespace: Namespace::parse("shop").unwrap(),
