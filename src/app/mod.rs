@@ -218,15 +218,15 @@ pub async fn serve(
             "a socket's keeper"
         });
     }
-    let (beat, summaries) = (pulse.clone(), Arc::clone(&engine));
+    let (beat, tidied) = (pulse.clone(), Arc::clone(&engine));
     tasks.spawn(async move {
         beat.beat(clock, config.patience).await;
         "the pulse"
     });
     tasks.spawn(async move {
         loop {
-            clock.sleep(SUMMARISE_EVERY).await;
-            summaries.summarise().await;
+            clock.sleep(TIDY_EVERY).await;
+            tidied.tidy().await;
         }
     });
     let served = admin::serve(probes, metrics, pulse.clone(), running.ready.clone(), clock, over.clone());
@@ -261,8 +261,8 @@ pub async fn serve(
     }
 }
 
-/// How often holders that fell silent are looked through for counts that are due.
-const SUMMARISE_EVERY: Duration = Duration::from_secs(300);
+/// How often holders that fell silent are looked through for counts that are due, and what is kept for what is not.
+const TIDY_EVERY: Duration = Duration::from_secs(300);
 /// How long answers and audit lines may take to leave after the drain, each: longer than a full audit queue holds a
 /// mount up, and three of them less than the ten seconds that the pod's grace period has over the drain.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -34,6 +34,9 @@ pub struct Line<'a> {
     /// The backend's address, or the file that stands for one.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bounded")]
     pub endpoint: Option<&'a str>,
+    /// The role that a login asked for.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bounded")]
+    pub role: Option<&'a str>,
     /// The pod's namespace. `None` where a call does not say who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<&'a str>,
@@ -89,6 +92,7 @@ impl<'a> Line<'a> {
             provider: None,
             store: None,
             endpoint: None,
+            role: None,
             namespace: None,
             service_account: None,
             pod: None,
@@ -210,6 +214,8 @@ words! {
         Unchanged = "unchanged",
         /// An optional object that does not exist.
         Missing = "missing",
+        /// A login succeeded.
+        Accepted = "accepted",
         /// Nothing was handed over, and somebody has to change something.
         Refused = "refused",
         /// Nothing was handed over, and trying again may help.

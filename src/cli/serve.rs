@@ -41,6 +41,9 @@ pub(super) struct ServeArgs {
     /// Level of Latchkey's own log lines; libraries never log below `info`
     #[arg(long, env = "LATCHKEY_LOG_LEVEL", default_value = Level::Info.label(), value_parser = level(), value_name = "LEVEL")]
     log_level: Level,
+    /// Keep nothing between mounts: no sessions, no objects, no last good
+    #[arg(long, env = "LATCHKEY_STATELESS")]
+    stateless: bool,
     /// Expose the time of each volume's last success as a metric
     #[arg(long, env = "LATCHKEY_METRICS_PER_VOLUME", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     metrics_per_volume: bool,
@@ -60,7 +63,8 @@ fn level() -> impl TypedValueParser<Value = Level> {
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Failure> {
-    let config = config::load(args.config.as_deref()).map_err(Failure::Usage)?;
+    let mut config = config::load(args.config.as_deref()).map_err(Failure::Usage)?;
+    config.limits.keep.stateless = args.stateless;
     let runtime = runtime()?;
     let clock = Clock::system();
     let metrics = Metrics::new(app::VERSION, args.metrics_per_volume, clock);

@@ -67,6 +67,26 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` behind it where a class asks for one.",
     ),
+    key("fresh.min", "duration", "0s", "Whatever class and store say, an object is fresh for at least this."),
+    key(
+        "fresh.max",
+        "duration",
+        "1h",
+        "And for at most this. It also bounds for how long an object is served that its store does not give any more.",
+    ),
+    key(
+        "stale.max",
+        "duration",
+        "1h",
+        "How much older than fresh the last good object may be that a holder is given again while its store is out. `0s` \
+         turns that off.",
+    ),
+    key(
+        "stale.firstMounts",
+        "boolean",
+        "false",
+        "Whether that also holds for one that was never given it, through a session of its own.",
+    ),
     key(
         "versions.keyFile",
         "path",
@@ -85,6 +105,26 @@ pub(super) const KEYS: &[Key] = &[
         "number of bytes",
         "4128768",
         "Largest encoded answer: the driver's `--max-call-recv-msg-size` less 64 KiB. Raise both together.",
+    ),
+    key(
+        "limits.operation",
+        "duration",
+        "60s",
+        "How long a login or a read may take with all its attempts, however long the mounts may wait that asked for it.",
+    ),
+    key("limits.sessions", "number", "4096", "Identities whose session, or refusal, is remembered."),
+    key("limits.cacheObjects", "number", "10000", "Objects that are kept."),
+    key(
+        "limits.cacheBytes",
+        "number of bytes",
+        "16777216",
+        "What they may take together. An object of more than a quarter of it is not kept.",
+    ),
+    key(
+        "limits.pinned",
+        "duration",
+        "1h",
+        "How long a pinned version is fresh, since it never changes, where the class does not say.",
     ),
     key(
         "limits.drain",

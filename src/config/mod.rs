@@ -122,6 +122,7 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
             answer_bytes: limits
                 .number("answerBytes", 1024..=1 << 30, findings)
                 .unwrap_or(defaults.0.answer_bytes),
+            keep: keep(root, &limits, findings, defaults.0.keep),
         },
         drain: limits.duration("drain", findings).unwrap_or(DRAIN),
         #[cfg(feature = "net")]
@@ -149,6 +150,31 @@ fn patience(limits: &Section<'_>, findings: &mut Findings, default: Patience) ->
         findings.add("limits.exitAfter", limits.node(), "is shorter than `limits.livezAfter`", String::new());
     }
     patience
+}
+
+fn keep(
+    root: &Section<'_>,
+    limits: &Section<'_>,
+    findings: &mut Findings,
+    default: engine::Keep,
+) -> engine::Keep {
+    let (fresh, stale) = (root.section("fresh", findings), root.section("stale", findings));
+    let keep = engine::Keep {
+        stateless: default.stateless,
+        fresh_min: fresh.span("min", findings).unwrap_or(default.fresh_min),
+        fresh_max: fresh.span("max", findings).unwrap_or(default.fresh_max),
+        stale_max: stale.span("max", findings).unwrap_or(default.stale_max),
+        stale_first: stale.bool("firstMounts", findings).unwrap_or(default.stale_first),
+        pinned: limits.span("pinned", findings).unwrap_or(default.pinned),
+        sessions: limits.number("sessions", 1..=1_000_000, findings).unwrap_or(default.sessions),
+        objects: limits.number("cacheObjects", 0..=1_000_000, findings).unwrap_or(default.objects),
+        bytes: limits.number("cacheBytes", 0..=1 << 32, findings).unwrap_or(default.bytes),
+        operation: limits.duration("operation", findings).unwrap_or(default.operation),
+    };
+    if keep.fresh_max < keep.fresh_min {
+        findings.add("fresh.max", fresh.node(), "is shorter than `fresh.min`", String::new());
+    }
+    keep
 }
 
 fn rules(policy: &Section<'_>, findings: &mut Findings) -> Rules {

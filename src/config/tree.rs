@@ -229,6 +229,13 @@ impl<'a> Section<'a> {
         self.parsed(name, what, findings, |node| node.duration().filter(|span| range.contains(span)))
     }
 
+    /// A duration of nothing to a day.
+    pub(super) fn span(&self, name: &str, findings: &mut Findings) -> Option<Duration> {
+        let what = "is not a duration such as `30s`, `5m` or `1h`, from `0s` to `24h`";
+        let most = Duration::from_secs(86_400);
+        self.parsed(name, what, findings, |node| node.duration().filter(|span| *span <= most))
+    }
+
     pub(super) fn word<T: Copy>(
         &self,
         name: &str,

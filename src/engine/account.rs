@@ -1,14 +1,17 @@
 //! What becomes of a mount on record: one figure, a log line where it matters, and audit lines. No outcome has none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::delivered::Compared;
+use super::fetch::Got;
+use super::objects::Key;
 use super::plans::Planned;
 use super::{Delivery, Engine};
-use crate::audit::{Caller, Event, Line, MountId, Outcome, Source};
+use crate::audit::{Caller, Event, Line, MountId, Outcome};
 use crate::clock::Instant;
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{self, Call, Holder, Material, StoreName, Subject};
+use crate::model::{self, Access, Audience, Call, Holder, StoreName, Subject};
 use crate::secret::Digest;
 use crate::telemetry;
 
@@ -29,6 +32,13 @@ pub(super) struct Requester {
     volume: Option<String>,
 }
 
+/// For whom something is done that outlives its mount.
+#[derive(Clone)]
+pub(super) struct Witness {
+    id: MountId,
+    requester: Arc<Requester>,
+}
+
 /// What is known of a mount so far. It survives a panic of the mount itself.
 pub(super) struct Story {
     id: MountId,
@@ -37,9 +47,10 @@ pub(super) struct Story {
     requester: Arc<Requester>,
     call: Option<Arc<Call>>,
     planned: Option<Arc<Planned>>,
+    holder: Option<Holder>,
     waiting: Option<String>,
-    /// Of each source: absent, or its version where the backend has one.
-    got: Vec<Option<Option<String>>>,
+    /// Of each source what it got, if anything.
+    got: Vec<Option<Got>>,
 }
 
 impl Story {
@@ -52,6 +63,7 @@ impl Story {
             requester: Arc::new(Requester { provider, subject: None, caller, volume: None }),
             call: None,
             planned: None,
+            holder: None,
             waiting: None,
             got: Vec::new(),
         }
@@ -73,6 +85,7 @@ impl Story {
 
     pub(super) fn planned(&mut self, planned: &Arc<Planned>) {
         self.planned = Some(Arc::clone(planned));
+        self.holder = self.call.as_ref().map(|call| call.holder(planned.digest));
     }
 
     /// Says which stores are asked, for the text of a mount that is not done in time.
@@ -81,18 +94,26 @@ impl Story {
         self.waiting = Some(names.join(", "));
     }
 
-    pub(super) fn got(&mut self, answers: &[Option<Material>]) {
+    pub(super) fn got(&mut self, answers: &[Option<Got>]) {
         self.waiting = None;
-        let version = |material: &Material| material.parts.first().and_then(|part| part.version.clone());
-        self.got = answers.iter().map(|answer| answer.as_ref().map(version)).collect();
+        self.got = answers.to_vec();
+    }
+
+    pub(super) fn witness(&self) -> Witness {
+        Witness { id: self.id, requester: Arc::clone(&self.requester) }
     }
 
     pub(super) fn waiting(&self) -> Option<&str> {
         self.waiting.as_deref()
     }
 
-    fn holder(&self) -> Option<Holder> {
-        Some(self.call.as_ref()?.holder(self.planned.as_ref()?.digest))
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
+    /// What the mount's objects are kept under.
+    fn keys(&self) -> Vec<Arc<Key>> {
+        self.got.iter().flatten().filter_map(|got| got.key.clone()).collect()
     }
 
     /// Points a line at an object, and at the token that was used for it.
@@ -119,10 +140,13 @@ struct Object {
 
 impl Object {
     fn of(source: &model::Source) -> Self {
-        let endpoint = source.access.endpoints().next();
-        let endpoint = endpoint.map_or_else(|| "local".to_owned(), |endpoint| endpoint.address.site());
-        Self { locator: source.locator.to_string(), endpoint }
+        Self { locator: source.locator.to_string(), endpoint: endpoint(&source.access) }
     }
+}
+
+fn endpoint(access: &Access) -> String {
+    let endpoint = access.endpoints().next();
+    endpoint.map_or_else(|| "local".to_owned(), |endpoint| endpoint.address.site())
 }
 
 impl Requester {
@@ -148,8 +172,8 @@ impl Engine {
         result: Result<Delivery, Problems>,
     ) -> Result<Delivery, Problems> {
         let holder = story.holder();
-        let first = holder.as_ref().is_none_or(|holder| !self.delivered.knows(holder));
-        let recorded = match (&result, &holder) {
+        let first = holder.is_none_or(|holder| !self.delivered.knows(holder));
+        let recorded = match (&result, holder) {
             (Ok(delivery), Some(holder)) => self.deliver(&story, holder, delivery).await,
             (Ok(_), None) => Err(Problem::new(Reason::Bug, "something was delivered to nobody")),
             (Err(problems), _) => self.refusal_lines(&story, problems).await,
@@ -196,13 +220,14 @@ impl Engine {
 
     async fn deliver(&self, story: &Story, holder: &Holder, delivery: &Delivery) -> Result<(), Problem> {
         let (now, digest) = (self.parts.clock.now(), delivery.rendered.digest());
-        let before = match self.delivered.compare(holder, digest, now) {
+        let keys = story.keys();
+        let before = match self.delivered.compare(holder, digest, &keys, now) {
             Compared::First => None,
             Compared::Changed(before) => Some(before),
             Compared::Unchanged(due) => {
                 tracing::debug!(mount = %story.id, "mounted, unchanged");
                 if self.parts.audit_all_polls {
-                    let objects = self.objects(delivery);
+                    let objects = self.contents(delivery);
                     return self.delivery_lines(story, delivery, &objects, &objects).await;
                 }
                 return match due {
@@ -212,10 +237,10 @@ impl Engine {
             }
         };
         let first = before.is_none();
-        let objects = self.objects(delivery);
+        let objects = self.contents(delivery);
         self.delivery_lines(story, delivery, &before.unwrap_or_default(), &objects).await?;
         let requester = Arc::clone(&story.requester);
-        let evicted = self.delivered.remember(holder.clone(), digest, objects, requester, now);
+        let evicted = self.delivered.remember(holder.clone(), digest, objects, keys, requester, now);
         self.summaries(evicted.into_iter().collect()).await;
         tracing::info!(
             mount = %story.id,
@@ -249,8 +274,8 @@ impl Engine {
             };
             let mut line = self.line(story, Event::Deliver, outcome);
             story.point(&mut line, source, object);
-            line.version = got.and_then(Option::as_deref);
-            line.source = Some(Source::Backend);
+            line.version = got.and_then(|got| got.material.parts.first()?.version.as_deref());
+            line.source = got.map(|got| got.source);
             line
         });
         self.write(&story.requester, &lines.collect::<Vec<_>>()).await
@@ -293,6 +318,32 @@ impl Engine {
         self.write(requester, &[line]).await
     }
 
+    /// A login at a backend, which many mounts may live on. It is told even where no mount waits for it any more.
+    pub(super) async fn login_line(
+        &self,
+        witness: &Witness,
+        access: &Access,
+        token: Option<&str>,
+        reason: Option<Reason>,
+        took: Duration,
+    ) {
+        let Witness { id, requester } = witness;
+        let outcome = reason.map_or(Outcome::Accepted, Outcome::of);
+        let mut line = Line::new(self.parts.clock.wall(), Event::Login, requester.caller, outcome);
+        let endpoint = endpoint(access);
+        requester.name(&mut line);
+        line.mount = Some(*id);
+        line.store = Some(access.store().as_str());
+        line.endpoint = Some(&endpoint);
+        line.role = access.role();
+        line.reason = reason;
+        line.latency = Some(took);
+        line.audience = access.audience().map(Audience::as_str);
+        line.jti = token;
+        // Where audit is required, the mount that waits meets the same sink with lines of its own.
+        let _ = self.write(requester, &[line]).await;
+    }
+
     fn line<'a>(&self, story: &'a Story, event: Event, outcome: Outcome) -> Line<'a> {
         let mut line = Line::new(self.parts.clock.wall(), event, story.requester.caller, outcome);
         story.requester.name(&mut line);
@@ -307,7 +358,7 @@ impl Engine {
     }
 
     /// A digest of each object's files, in the order of the plan.
-    fn objects(&self, delivery: &Delivery) -> Vec<Digest> {
+    fn contents(&self, delivery: &Delivery) -> Vec<Digest> {
         let (files, versions) = (delivery.rendered.files(), delivery.rendered.versions());
         let of = |source: usize| {
             let own = files.iter().zip(versions).filter(|(file, _)| file.source == source);

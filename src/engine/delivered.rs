@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::account::Requester;
+use super::objects::Key;
 use crate::clock::Instant;
 use crate::model::Holder;
 use crate::secret::Digest;
@@ -24,6 +25,8 @@ pub(super) struct Delivered(Mutex<HashMap<Holder, Record>>);
 struct Record {
     answer: Digest,
     objects: Vec<Digest>,
+    /// What it was last given, as far as that is kept.
+    keys: Vec<Arc<Key>>,
     requester: Arc<Requester>,
     unchanged: u64,
     counted_from: Instant,
@@ -46,12 +49,27 @@ impl Delivered {
         self.lock().contains_key(holder)
     }
 
-    /// How an answer compares with the one that the holder has. An unchanged one is counted.
-    pub(super) fn compare(&self, holder: &Holder, answer: Digest, now: Instant) -> Compared {
+    /// Whether the holder has this very object.
+    pub(super) fn has(&self, holder: &Holder, key: &Key) -> bool {
+        self.lock().get(holder).is_some_and(|record| record.keys.iter().any(|kept| **kept == *key))
+    }
+
+    /// How an answer compares with the one that the holder has. An unchanged one is counted, and its keys are remembered:
+    /// the same content may have come under another authority.
+    pub(super) fn compare(
+        &self,
+        holder: &Holder,
+        answer: Digest,
+        keys: &[Arc<Key>],
+        now: Instant,
+    ) -> Compared {
         let mut records = self.lock();
         let Some(record) = records.get_mut(holder) else { return Compared::First };
         record.last = now;
         if record.answer == answer {
+            if record.keys != keys {
+                record.keys = keys.to_vec();
+            }
             record.unchanged += 1;
             return Compared::Unchanged(record.take_due(now));
         }
@@ -65,6 +83,7 @@ impl Delivered {
         holder: Holder,
         answer: Digest,
         objects: Vec<Digest>,
+        keys: Vec<Arc<Key>>,
         requester: Arc<Requester>,
         now: Instant,
     ) -> Option<(Arc<Requester>, u64)> {
@@ -77,7 +96,8 @@ impl Delivered {
         }
         let (unchanged, counted_from) =
             records.get(&holder).map_or((0, now), |record| (record.unchanged, record.counted_from));
-        records.insert(holder, Record { answer, objects, requester, unchanged, counted_from, last: now });
+        records
+            .insert(holder, Record { answer, objects, keys, requester, unchanged, counted_from, last: now });
         evicted.map(|record| (record.requester, record.unchanged)).filter(|(_, count)| *count > 0)
     }
 

@@ -1,18 +1,61 @@
-//! From a permitted plan to its material: one login per access, one read per object, all or nothing.
+//! From a permitted plan to its material: one login per principal, one read per object, all or nothing. This is the order
+//! of the checks: the pod's token first, then a session of its own, and only then what is kept under its authority.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::task::JoinHandle;
 
-use super::Engine;
-use super::account::Story;
-use crate::clock::{Instant, Wall};
+use super::account::{Story, Witness};
+use super::flight::Boarded;
+use super::identity::{Principal, Proof, at_store, proof};
+use super::keep::{Age, Memory};
+use super::objects::Key;
+use super::sessions::{Found, usable};
+use super::wire::{Errand, short, slow};
+use super::{Backend, Engine, bug};
+use crate::audit;
+use crate::clock::Instant;
 use crate::error::{Fault, Problem, Problems, Reason};
-use crate::model::token::LEEWAY;
-use crate::model::{Access, Audience, Call, Fetched, Locator, Material, Source, Token};
+use crate::model::{Access, Call, Holder, Locator, Material, Source};
 use crate::policy::PermittedPlan;
-use crate::store::{Cx, Proof, Scope, Store};
+use crate::room::Claim;
+use crate::store::{self, Session};
+
+/// What one source got, and where from.
+#[derive(Clone)]
+pub(super) struct Got {
+    pub(super) material: Arc<Material>,
+    pub(super) source: audit::Source,
+    /// What it is kept under, where it is kept.
+    pub(super) key: Option<Arc<Key>>,
+    /// The room that it takes, where it was just read.
+    pub(super) claim: Option<Claim>,
+}
+
+/// One mount, as far as fetching goes.
+pub(super) struct Visit<'a> {
+    pub(super) call: &'a Call,
+    pub(super) holder: &'a Holder,
+    /// Whether its holder was never given anything.
+    pub(super) first: bool,
+    /// When it stops waiting.
+    pub(super) deadline: Instant,
+    pub(super) witness: Witness,
+    pub(super) memory: Arc<Memory>,
+}
+
+/// One object, however many sources of the mount want it.
+pub(super) struct Wanted<'a> {
+    pub(super) locator: &'a Locator,
+    pub(super) age: Age,
+    sources: Vec<usize>,
+}
+
+/// What a group of sources with one access got, in the order of what it wanted; or why it got nothing.
+pub(super) type Group = Result<Vec<Result<Got, Fault>>, Problem>;
 
 impl Engine {
     /// Fetches every source of the plan.
@@ -20,135 +63,201 @@ impl Engine {
     /// # Errors
     /// Every object that failed, each named; a login that failed is named once, not for every object behind it.
     pub(super) async fn fetch(
-        &self,
+        self: &Arc<Self>,
         permitted: &PermittedPlan,
         call: &Call,
         deadline: Instant,
         story: &mut Story,
-    ) -> Result<Fetched, Problems> {
-        let plan = permitted.plan();
-        let mut groups: BTreeMap<&Access, Vec<usize>> = BTreeMap::new();
-        for (index, source) in plan.sources().iter().enumerate() {
+    ) -> Result<Vec<Option<Got>>, Problems> {
+        let sources = permitted.plan().sources();
+        let mut groups: BTreeMap<&Arc<Access>, Vec<usize>> = BTreeMap::new();
+        for (index, source) in sources.iter().enumerate() {
             groups.entry(&source.access).or_default().push(index);
         }
         story.reading(groups.keys().map(|access| access.store()));
-        let cx = Cx {
-            clock: self.parts.clock,
-            deadline,
-            digests: Arc::clone(&self.digests),
-            claim: self.room.claim(),
+        let Some(holder) = story.holder() else { return Err(bug().into()) };
+        let visit = Visit {
+            call,
+            holder,
+            first: !self.delivered.knows(holder),
+            deadline: self.patience(deadline),
+            witness: story.witness(),
+            memory: self.memory(),
         };
-        let reads =
-            groups.iter().map(|(access, indexes)| self.read(&cx, access, indexes, plan.sources(), call));
-        let mut answers: Vec<Option<Material>> = vec![None; plan.sources().len()];
+        let groups: Vec<_> = groups
+            .into_iter()
+            .map(|(access, indexes)| (access, self.wanted(access, indexes, sources)))
+            .collect();
+        let reads = groups.iter().map(|(access, wanted)| self.group(&visit, access, wanted, deadline));
+        let mut answers: Vec<Option<Got>> = vec![None; sources.len()];
         let mut problems = Vec::new();
-        for read in join_all(reads).await {
-            match read {
+        for (result, (_, wanted)) in join_all(reads).await.into_iter().zip(&groups) {
+            match result {
                 Err(problem) => problems.push(problem),
-                Ok(results) => {
-                    for (index, result) in results {
-                        match settle(&plan.sources()[index], result) {
-                            Ok(material) => answers[index] = material,
-                            Err(problem) => problems.push(problem),
-                        }
-                    }
-                }
+                Ok(results) => settle(results, wanted, sources, &mut answers, &mut problems),
             }
         }
         Problems::check(problems)?;
         story.got(&answers);
-        let count = Problem::new(Reason::Bug, "the store's answers do not fit the plan");
-        Fetched::new(plan, answers).ok_or_else(|| count.into())
+        Ok(answers)
     }
 
-    async fn read(
-        &self,
-        cx: &Cx,
-        access: &Access,
-        indexes: &[usize],
-        sources: &[Source],
-        call: &Call,
-    ) -> Result<Vec<(usize, Result<Material, Fault>)>, Problem> {
-        let store = self.parts.stores.get(access.store()).ok_or_else(|| {
-            Problem::new(Reason::Bug, "a plan names a store that is not there")
-                .object(access.store().as_str())
-        })?;
-        let proof = proof(&**store, access, call, cx.clock.wall())?;
-        let session =
-            store.authenticate(cx, access, proof).await.map_err(|fault| at_store(fault.problem, access))?;
-        let mut wanted: Vec<Locator> = indexes.iter().map(|index| sources[*index].locator.clone()).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let results = store.fetch(cx, &session, access, &wanted).await;
-        if results.len() != wanted.len() {
-            return Err(at_store(
-                Problem::new(Reason::Bug, "the store answered fewer objects than it was asked for"),
-                access,
-            ));
+    /// A little less than the caller's time, so that there is some left for what is done when a store says nothing.
+    fn patience(&self, deadline: Instant) -> Instant {
+        let now = self.parts.clock.now();
+        let left = deadline - now;
+        now + (left - (left / 10).min(LAST_WORDS))
+    }
+
+    /// The memory of all mounts, or an empty one.
+    fn memory(&self) -> Arc<Memory> {
+        if self.parts.limits.keep.stateless {
+            Arc::new(Memory::new(&self.parts.limits.keep, &self.parts.metrics))
+        } else {
+            Arc::clone(&self.memory)
         }
-        let found: BTreeMap<&Locator, Result<Material, Fault>> = wanted.iter().zip(results).collect();
-        Ok(indexes
-            .iter()
-            .filter_map(|index| Some((*index, found.get(&sources[*index].locator)?.clone())))
-            .collect())
+    }
+
+    fn wanted<'a>(&self, access: &Access, indexes: Vec<usize>, sources: &'a [Source]) -> Vec<Wanted<'a>> {
+        let backend = self.backends.get(access.store());
+        let (configured, usual) =
+            backend.map_or((None, Duration::ZERO), |backend| (backend.fresh, backend.manners.fresh));
+        let mut all: BTreeMap<&Locator, Wanted<'a>> = BTreeMap::new();
+        for index in indexes {
+            let Source { locator, want, .. } = &sources[index];
+            let age = self.parts.limits.keep.age(want.fresh, configured, usual);
+            let wanted = all.entry(locator).or_insert_with(|| Wanted { locator, age, sources: Vec::new() });
+            wanted.age = wanted.age.and(age);
+            wanted.sources.push(index);
+        }
+        all.into_values().collect()
+    }
+
+    async fn group(
+        self: &Arc<Self>,
+        visit: &Visit<'_>,
+        access: &Arc<Access>,
+        wanted: &[Wanted<'_>],
+        deadline: Instant,
+    ) -> Group {
+        let Some(backend) = self.backends.get(access.store()) else {
+            let what = "a plan names a store that is not there";
+            return Err(Problem::new(Reason::Bug, what).object(access.store().as_str()));
+        };
+        let scope = backend.store.scope(access);
+        let proof = proof(scope, access, visit.call, self.parts.clock.wall())?;
+        if backend.manners.fresh.is_zero() {
+            return self.direct(backend, access, proof, wanted, deadline).await;
+        }
+        let principal = Principal::of(access, scope, visit.call, &self.digests);
+        let (memory, first) = (Arc::clone(&visit.memory), visit.first);
+        let errand = Errand { backend: Arc::clone(backend), principal, memory, first };
+        match self.session(visit, &errand, proof).await {
+            Ok(session) => self.objects(visit, &errand, session, proof, wanted).await,
+            Err(fault) => self.without(visit, &errand, wanted, fault),
+        }
+    }
+
+    /// A store of whose answers nothing is kept, since asking costs nothing: it is asked right here.
+    async fn direct(
+        &self,
+        backend: &Backend,
+        access: &Access,
+        proof: store::Proof<'_>,
+        wanted: &[Wanted<'_>],
+        deadline: Instant,
+    ) -> Group {
+        let cx = store::Cx { deadline, ..self.cx(deadline) };
+        let login = backend.store.authenticate(&cx, access, proof).await;
+        let session = login.map_err(|fault| at_store(fault.problem, access))?;
+        let locators: Vec<Locator> = wanted.iter().map(|wanted| wanted.locator.clone()).collect();
+        let results = backend.store.fetch(&cx, &session, access, &locators).await;
+        if results.len() != wanted.len() {
+            return Err(at_store(short(), access));
+        }
+        let got = |material| Got {
+            material: Arc::new(material),
+            source: audit::Source::Backend,
+            key: None,
+            claim: Some(cx.claim.clone()),
+        };
+        Ok(results.into_iter().map(|result| result.map(got)).collect())
+    }
+
+    /// A session of the principal's own: the one that is kept, the one that is on its way, or a new one.
+    pub(super) async fn session(
+        self: &Arc<Self>,
+        visit: &Visit<'_>,
+        errand: &Errand,
+        proof: store::Proof<'_>,
+    ) -> Result<Arc<Session>, Fault> {
+        let (sessions, principal) = (&errand.memory.sessions, &errand.principal);
+        let log_in =
+            |landing| self.log_in(errand.clone(), Proof::from(proof), visit.witness.clone(), landing);
+        let find = || sessions.find(principal, visit.first, self.parts.clock.now());
+        match find() {
+            Found::Session { session, due } => {
+                if due && let Boarded::Lead(landing) = sessions.board(principal) {
+                    drop(log_in(Some(landing)));
+                }
+                return Ok(session);
+            }
+            Found::Refused(fault) => {
+                errand.backend.figures.cache.negative.inc();
+                return Err(fault);
+            }
+            Found::Nothing => {}
+        }
+        let landing = match sessions.board(principal) {
+            Boarded::Lead(landing) => landing,
+            Boarded::Join(waiting) => {
+                let login = self.parts.clock.until(visit.deadline, waiting).await;
+                let session = login.ok_or_else(slow)?.map_err(|_| Fault::never(bug()))??;
+                // A session that is over at once is good for the mount alone that made it.
+                if usable(&session, self.parts.clock.now()) {
+                    return Ok(session);
+                }
+                return self.wait(visit, log_in(None)).await?;
+            }
+        };
+        match find() {
+            Found::Session { session, .. } => {
+                landing.land(Ok(Arc::clone(&session)));
+                Ok(session)
+            }
+            Found::Refused(fault) => {
+                landing.land(Err(fault.clone()));
+                Err(fault)
+            }
+            Found::Nothing => self.wait(visit, log_in(Some(landing))).await?,
+        }
+    }
+
+    /// Waits for work on another task as long as the mount has time. The work goes on without it.
+    pub(super) async fn wait<T>(&self, visit: &Visit<'_>, work: JoinHandle<T>) -> Result<T, Fault> {
+        let done = self.parts.clock.until(visit.deadline, work).await;
+        done.ok_or_else(slow)?.map_err(|_| Fault::never(bug()))
     }
 }
 
-/// What a login is made with, as the store's scope wants it.
-fn proof<'a>(store: &dyn Store, access: &Access, call: &'a Call, now: Wall) -> Result<Proof<'a>, Problem> {
-    match (store.scope(access), access.audience()) {
-        (Scope::Pod | Scope::Account, Some(audience)) => token(call, audience, now)
-            .map(|token| Proof::Token(token, &call.subject))
-            .map_err(|p| at_store(p, access)),
-        (Scope::Pod | Scope::Account, None) => Ok(Proof::Subject(&call.subject)),
-        (Scope::Publish, _) => call.publish.as_ref().map(Proof::Publish).ok_or_else(|| {
-            let what = "the pod's volume names no `nodePublishSecretRef`";
-            at_store(
-                Problem::new(Reason::Setup, what).remedy("name the Secret with the credentials there"),
-                access,
-            )
-        }),
-        (Scope::Node, _) => Ok(Proof::Node),
-    }
-}
+/// What is kept of a mount's time for what comes after its reads.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// The pod's token for an audience, judged by its own word: a backend is not bothered with one that is past its end.
-fn token<'a>(call: &'a Call, audience: &Audience, now: Wall) -> Result<&'a Token, Problem> {
-    let Some(token) = call.tokens.get(audience) else {
-        let there: Vec<&str> = call.tokens.audiences().map(Audience::as_str).collect();
-        let there =
-            if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
-        let what = format!("the CSIDriver's tokenRequests lack audience `{audience}`");
-        return Err(Problem::new(Reason::Setup, what).remedy(format!(
-            "add `- audience: {audience}` to `tokenRequests` of CSIDriver `secrets-store.csi.k8s.io`; {there}"
-        )));
-    };
-    let clocks =
-        "kubelet brings a new one by itself; if this lasts, compare the clocks of node and API server";
-    if token.claims.expires.is_some_and(|end| end.plus(LEEWAY) <= now) {
-        let what = format!("the pod's token for audience `{audience}` has expired");
-        return Err(Problem::new(Reason::Expired, what).remedy(clocks));
-    }
-    if token.claims.not_before.is_some_and(|start| now.plus(LEEWAY) < start) {
-        let what = format!("the pod's token for audience `{audience}` is not valid yet");
-        return Err(Problem::new(Reason::Expired, what).remedy(clocks));
-    }
-    Ok(token)
-}
-
-/// An optional object may be absent. Forbidden is never taken for absent.
-fn settle(source: &Source, result: Result<Material, Fault>) -> Result<Option<Material>, Problem> {
-    match result {
-        Ok(material) => Ok(Some(material)),
-        Err(fault) if source.want.optional && fault.problem.reason == Reason::NotFound => Ok(None),
-        Err(fault) => Err(fault.problem.object(source.label())),
-    }
-}
-
-fn at_store(problem: Problem, access: &Access) -> Problem {
-    if problem.place.object.is_some() {
-        problem
-    } else {
-        problem.object(format!("store `{}`", access.store()))
+/// Gives each source its object. An optional one may be absent. Forbidden is never taken for absent.
+fn settle(
+    results: Vec<Result<Got, Fault>>,
+    wanted: &[Wanted<'_>],
+    sources: &[Source],
+    answers: &mut [Option<Got>],
+    problems: &mut Vec<Problem>,
+) {
+    for (result, wanted) in results.into_iter().zip(wanted) {
+        for index in &wanted.sources {
+            match &result {
+                Ok(got) => answers[*index] = Some(got.clone()),
+                Err(fault) if fault.problem.reason == Reason::NotFound && sources[*index].want.optional => {}
+                Err(fault) => problems.push(fault.problem.clone().object(sources[*index].label())),
+            }
+        }
     }
 }

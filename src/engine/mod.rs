@@ -3,12 +3,25 @@
 //!
 //! A mount runs on a task of the engine's, not on its request: when the driver gives up, the handler is dropped, but
 //! the mount is finished, counted and written into the audit trail all the same. A panic on that task is one mount's
-//! failure. Sessions, caches and retries join here with the first remote store.
+//! failure.
+//!
+//! `fetch` is the order of a mount's checks. `sessions` and `objects` are what is kept, `flight` brings those together who
+//! want the same, `wire` is what goes out.
 
 mod account;
+mod budget;
 mod delivered;
 mod fetch;
+mod flight;
+mod identity;
+mod keep;
+mod notices;
+mod objects;
 mod plans;
+mod reads;
+mod recent;
+mod sessions;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -25,15 +38,19 @@ use crate::audit::{Audit, MountId};
 use crate::clock::{Clock, Instant};
 use crate::dialect::{Dialect, Facts};
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{Call, Catalog, Envelope, Plan, Rendered, StoreName, VersionKey, render};
+use crate::model::{Call, Catalog, Envelope, Fetched, Plan, Rendered, StoreName, VersionKey, render};
 use crate::policy::{self, Rules};
-use crate::room::Room;
+use crate::room::{Claim, Room};
 use crate::secret::{DigestKey, fill_random};
-use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::store::{Manners, Store};
+use crate::telemetry::{Metrics, StoreFigures};
 pub use account::Origin;
 use account::Story;
+use budget::Budgets;
 use delivered::Delivered;
+pub use keep::Keep;
+use keep::Memory;
+use notices::{Issued, Outages};
 use plans::Plans;
 
 /// Bounds of the engine; every one a key under `limits`.
@@ -45,11 +62,18 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// Replies and answers that are held at once, in bytes, besides what is kept.
     pub room_bytes: usize,
+    /// What is kept between mounts.
+    pub keep: Keep,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { mounts: 1024, answer_bytes: (4 << 20) - (64 << 10), room_bytes: 32 << 20 }
+        Self {
+            mounts: 1024,
+            answer_bytes: (4 << 20) - (64 << 10),
+            room_bytes: 32 << 20,
+            keep: Keep::default(),
+        }
     }
 }
 
@@ -81,12 +105,43 @@ pub struct Engine {
     digests: Arc<DigestKey>,
     plans: Plans,
     delivered: Delivered,
+    backends: BTreeMap<StoreName, Arc<Backend>>,
+    budgets: Budgets,
+    memory: Arc<Memory>,
+    outages: Outages,
+    issued: Issued,
     permits: Semaphore,
     room: Room,
+    /// Mounts.
     tasks: TaskTracker,
+    /// What goes out to backends.
+    work: TaskTracker,
     closing: CancellationToken,
     /// Where the ids of mounts are: a random place and from there on, without asking the system each time.
     ids: AtomicU64,
+}
+
+/// A store as the engine deals with it.
+struct Backend {
+    store: Arc<dyn Store>,
+    manners: Manners,
+    /// How old its objects may be where the class does not say, as configured.
+    fresh: Option<Duration>,
+    figures: StoreFigures,
+}
+
+impl Backend {
+    /// A store that nothing is kept of has no figures to show.
+    fn new(name: &StoreName, store: &Arc<dyn Store>, parts: &Parts) -> Self {
+        let manners = store.manners();
+        let figures = if manners.fresh.is_zero() {
+            StoreFigures::default()
+        } else {
+            parts.metrics.store(name.as_str())
+        };
+        let fresh = parts.catalog.entry(name.as_str()).ok().and_then(|entry| entry.fresh);
+        Self { store: Arc::clone(store), manners, fresh, figures }
+    }
 }
 
 /// A mount that succeeded.
@@ -95,6 +150,8 @@ pub struct Delivery {
     pub rendered: Rendered,
     /// What it was made from.
     pub plan: Arc<Plan>,
+    /// The room that it takes: to be held until the answer is written.
+    pub claims: Vec<Claim>,
 }
 
 /// One mount to do.
@@ -112,13 +169,22 @@ pub struct Order {
 impl Engine {
     /// An engine at rest.
     pub fn new(parts: Parts) -> Arc<Self> {
+        let backend = |(name, store): (&StoreName, &Arc<dyn Store>)| {
+            (name.clone(), Arc::new(Backend::new(name, store, &parts)))
+        };
         Arc::new(Self {
+            backends: parts.stores.iter().map(backend).collect(),
+            budgets: Budgets::new(parts.clock, parts.metrics.clone()),
+            memory: Arc::new(Memory::new(&parts.limits.keep, &parts.metrics)),
+            outages: Outages::default(),
+            issued: Issued::default(),
             digests: Arc::new(DigestKey::random()),
             plans: Plans::default(),
             delivered: Delivered::default(),
             permits: Semaphore::new(parts.limits.mounts),
             room: Room::new(parts.limits.room_bytes),
             tasks: TaskTracker::new(),
+            work: TaskTracker::new(),
             closing: CancellationToken::new(),
             ids: AtomicU64::new(random()),
             parts,
@@ -153,7 +219,7 @@ impl Engine {
         MountId::new(self.ids.fetch_add(ID_STEP, Ordering::Relaxed).to_be_bytes())
     }
 
-    async fn run(&self, mut order: Order) -> Result<Delivery, Problems> {
+    async fn run(self: Arc<Self>, mut order: Order) -> Result<Delivery, Problems> {
         let mut story =
             Story::begin(self.next_id(), order.dialect.provider(), order.origin, self.parts.clock.now());
         let deadline = order.deadline;
@@ -170,7 +236,7 @@ impl Engine {
         self.account(story, result).await
     }
 
-    async fn steps(&self, order: &mut Order, story: &mut Story) -> Result<Delivery, Problems> {
+    async fn steps(self: &Arc<Self>, order: &mut Order, story: &mut Story) -> Result<Delivery, Problems> {
         // The envelope holds tokens: it goes as soon as it is read.
         let call = Call::parse(&std::mem::take(&mut order.envelope))?;
         let call = story.identify(call);
@@ -184,15 +250,20 @@ impl Engine {
         story.planned(&planned);
         let permitted = policy::permit(Arc::clone(&planned.plan), &call.subject, &self.parts.rules)?;
         let got = self.fetch(&permitted, &call, order.deadline, story).await?;
+        let materials = got.iter().map(|got| got.as_ref().map(|got| Arc::clone(&got.material)));
+        let fetched = Fetched::new(permitted.plan(), materials.collect()).ok_or_else(bug)?;
         let rendered =
-            render(permitted.plan(), &got, &self.parts.version_key, self.parts.limits.answer_bytes)?;
-        Ok(Delivery { rendered, plan: Arc::clone(&planned.plan) })
+            render(permitted.plan(), &fetched, &self.parts.version_key, self.parts.limits.answer_bytes)?;
+        let claims = got.into_iter().flatten().filter_map(|got| got.claim).collect();
+        Ok(Delivery { rendered, plan: Arc::clone(&planned.plan), claims })
     }
 
-    /// Writes the counts of unchanged deliveries that are due, where those have no lines of their own; called every few
-    /// minutes.
-    pub async fn summarise(&self) {
-        let due = self.delivered.due(self.parts.clock.now());
+    /// Writes the counts of unchanged deliveries that are due, where those have no lines of their own, and lets go of what
+    /// is kept for nobody any more; called every few minutes.
+    pub async fn tidy(&self) {
+        let now = self.parts.clock.now();
+        self.memory.sweep(now);
+        let due = self.delivered.due(now);
         if !self.parts.audit_all_polls {
             self.summaries(due).await;
         }
@@ -208,14 +279,17 @@ impl Engine {
         self.closing.cancel();
     }
 
-    /// Waits until every mount is accounted for, then writes the counts that are left; until `deadline` at most.
+    /// Waits until every mount is accounted for, then writes the counts that are left, and waits for what is still out at
+    /// a backend; until `deadline` at most.
     pub async fn drained(&self, deadline: Instant) {
         self.tasks.close();
+        self.work.close();
         let rest = async {
             self.tasks.wait().await;
             if !self.parts.audit_all_polls {
                 self.summaries(self.delivered.all()).await;
             }
+            self.work.wait().await;
         };
         self.parts.clock.until(deadline, rest).await;
     }

@@ -12,7 +12,7 @@ use super::FileMode;
 use super::subject::{AccountName, Namespace, Pod, PodName, PodUid, Subject};
 use super::token::{self, Expected, Tokens};
 use crate::error::{Problem, Problems, Reason};
-use crate::secret::{Digest, Secret};
+use crate::secret::{Digest, DigestKey, Secret};
 use crate::text::{nearest, printable};
 
 /// A `MountRequest` as it came (`driver.md` §2). Not printable: it carries tokens.
@@ -76,6 +76,15 @@ impl Publish {
     /// One of its keys.
     pub fn get(&self, key: &str) -> Option<&Secret> {
         self.0.get(key)
+    }
+
+    /// A digest of all of it, which tells two pods with different credentials apart.
+    pub fn digest(&self, key: &DigestKey) -> Digest {
+        let parts = self.0.iter().map(|(name, value)| (name, value.digest(key, b"publish").to_string()));
+        let parts: Vec<(&String, String)> = parts.collect();
+        key.digest(
+            &parts.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect::<Vec<_>>(),
+        )
     }
 }
 

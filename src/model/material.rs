@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::Plan;
@@ -83,17 +84,19 @@ pub struct Grant {
     pub renewable: bool,
 }
 
-/// What a mount's sources brought, by their place in the plan; `None` for an optional one that is absent.
-pub struct Fetched(Vec<Option<Material>>);
+/// What a mount's sources brought, by their place in the plan; `None` for an optional one that is absent. Several mounts
+/// may share a material.
+pub struct Fetched(Vec<Option<Arc<Material>>>);
 
 impl Fetched {
     /// `None` unless there is exactly one answer for each source.
-    pub fn new(plan: &Plan, answers: Vec<Option<Material>>) -> Option<Self> {
-        (answers.len() == plan.sources().len()).then_some(Self(answers))
+    pub fn new<M: Into<Arc<Material>>>(plan: &Plan, answers: Vec<Option<M>>) -> Option<Self> {
+        let fits = answers.len() == plan.sources().len();
+        fits.then(|| Self(answers.into_iter().map(|answer| answer.map(Into::into)).collect()))
     }
 
     /// The material of a source.
     pub fn of(&self, source: usize) -> Option<&Material> {
-        self.0.get(source).and_then(Option::as_ref)
+        self.0.get(source).and_then(Option::as_deref)
     }
 }

@@ -57,6 +57,8 @@ pub struct Claims {
     pub not_before: Option<Wall>,
     /// Not good from this on: the earlier of the claim and of kubelet's `expirationTimestamp`.
     pub expires: Option<Wall>,
+    /// Whether the API server itself would believe it: its issuer stands among its audiences.
+    pub for_api_server: bool,
 }
 
 /// All tokens of a call, by audience.
@@ -117,6 +119,7 @@ struct Entry {
 
 #[derive(Deserialize)]
 struct Body {
+    iss: Option<String>,
     sub: Option<String>,
     aud: Option<OneOrMany>,
     exp: Option<f64>,
@@ -175,6 +178,7 @@ fn token(audience: &str, entry: Entry, expected: &Expected<'_>) -> Result<Token,
         id: body.jti.map(|id| printable(&id)),
         not_before: body.nbf.map(seconds),
         expires: [body.exp.map(seconds), timestamp].into_iter().flatten().min(),
+        for_api_server: body.aud.zip(body.iss).is_some_and(|(aud, iss)| aud.contains(&iss)),
     };
     Ok(Token { raw, claims })
 }

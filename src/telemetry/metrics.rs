@@ -11,11 +11,13 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::names::{self, Name};
+use super::stores::{CacheFigures, Counted, StoreFigures};
 use super::volumes::Volumes;
 use crate::clock::Clock;
 use crate::error::Reason;
@@ -117,6 +119,11 @@ struct Inner {
     log_dropped: Counter,
     panics: Counter,
     code_replaced: Counter,
+    cache: Family<CacheLabels, Counter>,
+    cache_bytes: Gauge,
+    cache_entries: Gauge,
+    sessions: Family<StoreLabels, Gauge>,
+    logins: Family<LoginLabels, Counter>,
     sockets: Sockets,
     volumes: Option<Volumes>,
 }
@@ -150,6 +157,11 @@ impl Metrics {
             log_dropped: add(&mut registry, &names::LOG_DROPPED, Counter::default()),
             panics: add(&mut registry, &names::PANICS, Counter::default()),
             code_replaced: add(&mut registry, &names::CODE_REPLACED, Counter::default()),
+            cache: add(&mut registry, &names::CACHE, Family::default()),
+            cache_bytes: add(&mut registry, &names::CACHE_BYTES, Gauge::default()),
+            cache_entries: add(&mut registry, &names::CACHE_ENTRIES, Gauge::default()),
+            sessions: add(&mut registry, &names::SESSIONS, Family::default()),
+            logins: add(&mut registry, &names::LOGINS, Family::default()),
             sockets,
             volumes,
             registry,
@@ -193,6 +205,24 @@ impl Metrics {
         self.0.code_replaced.inc();
     }
 
+    /// The figures of a store, each beginning at zero.
+    pub fn store(&self, name: &str) -> StoreFigures {
+        let store = || name.to_owned();
+        let cache = |result| self.0.cache.get_or_create(&CacheLabels { store: store(), result }).clone();
+        let [hit, shared, miss, stale, negative] = CacheFigures::RESULTS.map(cache);
+        let logins = |outcome| self.0.logins.get_or_create(&LoginLabels { store: store(), outcome }).clone();
+        StoreFigures {
+            cache: CacheFigures { hit, shared, miss, stale, negative },
+            sessions: self.0.sessions.get_or_create(&StoreLabels { store: store() }).clone(),
+            logins: StoreFigures::LOGINS.map(logins),
+        }
+    }
+
+    /// An object is kept for as long as what this gives.
+    pub fn object_kept(&self, bytes: usize) -> [Counted; 2] {
+        [Counted::new(&self.0.cache_entries, 1), Counted::new(&self.0.cache_bytes, bytes)]
+    }
+
     /// The volumes' own metric; `None` where it is switched off.
     pub fn volumes(&self) -> Option<&Volumes> {
         self.0.volumes.as_ref()
@@ -233,6 +263,23 @@ struct SecondsLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WhyLabels {
     why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    store: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    store: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabels {
+    store: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

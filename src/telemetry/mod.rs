@@ -5,9 +5,11 @@ pub mod log;
 mod metrics;
 mod names;
 mod pipe;
+mod stores;
 mod volumes;
 
 pub use metrics::{Metrics, Outcome, Refusal, SocketState};
+pub use stores::{CacheFigures, Counted, StoreFigures};
 pub use volumes::Volumes;
 
 use self::log::{Format, Level};

@@ -14,16 +14,22 @@ const fn name(name: &'static str, help: &'static str) -> Name {
 pub(super) const AUDIT_DROPPED: Name =
     name("latchkey_audit_dropped", "Audit lines that were lost: the queue was full, or the sink failed");
 pub(super) const BUILD: Name = name("latchkey_build", "The version that runs");
+pub(super) const CACHE: Name =
+    name("latchkey_cache", "How objects were come by, and logins that were not tried");
+pub(super) const CACHE_BYTES: Name = name("latchkey_cache_bytes", "What the objects take that are kept");
+pub(super) const CACHE_ENTRIES: Name = name("latchkey_cache_entries", "Objects that are kept");
 pub(super) const CODE_REPLACED: Name =
     name("latchkey_code_replaced", "Answers to Mount whose code the driver must not see, sent as Internal");
 pub(super) const CONNECTIONS_REFUSED: Name =
     name("latchkey_connections_refused", "Connections closed before a request was read");
 pub(super) const LOG_DROPPED: Name =
     name("latchkey_log_dropped", "Log lines that were lost since their reader was too slow");
+pub(super) const LOGINS: Name = name("latchkey_logins", "Logins at backends");
 pub(super) const MOUNT_SECONDS: Name =
     name("latchkey_mount_seconds", "Time from a Mount's arrival to its answer");
 pub(super) const MOUNTS: Name = name("latchkey_mounts", "Mounts answered");
 pub(super) const PANICS: Name = name("latchkey_panics", "Panics, each a bug");
+pub(super) const SESSIONS: Name = name("latchkey_sessions", "Sessions that are kept");
 pub(super) const SOCKET: Name =
     name("latchkey_socket", "The state that a provider's socket is in has the value 1");
 pub(super) const VOLUME_LAST_SUCCESS: Name = name(

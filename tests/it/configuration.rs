@@ -31,11 +31,11 @@ fn the_defaults_that_the_page_tells_are_those_that_hold() {
     let rows = page.lines().filter_map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let (section, key) = cells.get(1)?.trim_matches('`').split_once('.')?;
-        let told = matches!(section, "limits" | "audit") && !cells[3].contains(' ');
+        let told = matches!(section, "limits" | "audit" | "fresh" | "stale") && !cells[3].contains(' ');
         told.then(|| format!("{section}: {{ {key}: {} }}\n", cells[3]))
     });
     let rows: Vec<String> = rows.collect();
-    assert_eq!(rows.len(), 9, "{rows:?}");
+    assert_eq!(rows.len(), 18, "{rows:?}");
     for row in rows {
         assert_eq!(format!("{:?}", read(&row).unwrap()), format!("{:?}", read("").unwrap()), "{row}");
     }
@@ -46,7 +46,9 @@ fn every_key_is_read() {
     let config = read(
         "stores:\n  local: { file: /a, identity: /b, issuer: i, jwks: /j, audience: l }\n  two: { kind: local, file: /c, identity: /d }\n\
          policy: { rules: [] }\nversions: { keyFile: /k }\n\
-         limits: { mountsInFlight: 7, answerBytes: 2048, drain: 3s, livezAfter: 200ms, exitAfter: 1m }\n\
+         limits: { mountsInFlight: 7, answerBytes: 2048, drain: 3s, livezAfter: 200ms, exitAfter: 1m,\n\
+         \x20 operation: 9s, sessions: 5, cacheObjects: 6, cacheBytes: 8, pinned: 0s }\n\
+         fresh: { min: 1s, max: 2s }\nstale: { max: 0s, firstMounts: true }\n\
          audit: { sink: /log, polls: all, required: true, queueLines: 99 }\n",
     );
     let config = config.unwrap();
@@ -56,12 +58,22 @@ fn every_key_is_read() {
     assert_eq!((&*verify.issuer, verify.audience.as_str()), ("i", "l"));
     assert!(two.verify.is_none());
     assert_eq!((config.limits.mounts, config.limits.answer_bytes), (7, 2048));
+    let (keep, seconds) = (config.limits.keep, Duration::from_secs);
+    assert_eq!((keep.operation, keep.pinned, keep.stale_max), (seconds(9), seconds(0), seconds(0)));
+    assert_eq!((keep.fresh_min, keep.fresh_max, keep.stale_first), (seconds(1), seconds(2), true));
+    assert_eq!((keep.sessions, keep.objects, keep.bytes, keep.stateless), (5, 6, 8, false));
     assert_eq!(config.drain, Duration::from_secs(3));
     assert_eq!(config.patience.unwell, Duration::from_millis(200));
     assert_eq!(config.patience.dead, Duration::from_secs(60));
     assert!(config.audit.required && config.audit_all_polls && config.audit.queue_lines == 99);
     assert_eq!(config.audit.file.unwrap().to_str(), Some("/log"));
     assert_eq!(config.version_key.unwrap().to_str(), Some("/k"));
+}
+
+#[test]
+fn what_is_fresh_for_at_least_longer_than_for_at_most_is_refused() {
+    let text = refused("fresh: { min: 2h }");
+    assert!(text.contains("fresh.max") && text.contains("shorter than `fresh.min`"), "{text}");
 }
 
 #[test]

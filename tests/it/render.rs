@@ -201,8 +201,8 @@ fn an_answer_without_any_file_is_not_found() {
 #[test]
 fn as_many_answers_as_sources_are_needed() {
     let plan = Plan::new(vec![source("a")], vec![one("a", 0)], "files").unwrap();
-    assert!(Fetched::new(&plan, vec![]).is_none());
-    assert!(Fetched::new(&plan, vec![None, None]).is_none());
+    assert!(Fetched::new::<Material>(&plan, vec![]).is_none());
+    assert!(Fetched::new::<Material>(&plan, vec![None, None]).is_none());
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn full<'a>(object: &'a str) -> Line<'a> {
         provider: Some("vault"),
         store: Some("prod"),
         endpoint: Some("https://vault.corp:8200"),
+        role: Some("web"),
         namespace: Some("shop"),
         service_account: Some("web"),
         pod: Some("web-0"),
@@ -61,7 +62,7 @@ fn a_full_line_reads_as_the_schema_says() {
         concat!(
             r#"{"type":"latchkey.audit/v1","ts":"1970-01-01T00:00:00.000Z","event":"deliver","#,
             r#""mount":"00c0ffee00000001","provider":"vault","store":"prod","#,
-            r#""endpoint":"https://vault.corp:8200","namespace":"shop","serviceAccount":"web","#,
+            r#""endpoint":"https://vault.corp:8200","role":"web","namespace":"shop","serviceAccount":"web","#,
             r#""pod":"web-0","podUid":"uid-1","caller":"driver","object":"db/creds","version":"3","#,
             r#""source":"backend","outcome":"changed","reason":"not_found","latencyMs":1.234,"#,
             r#""audience":"vault","jti":"id-1","polls":7}"#,

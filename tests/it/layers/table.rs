@@ -78,7 +78,7 @@ const ROWS: &[Row] = &[
 const ONLY: &[Names] = &[
     Names { unit: "model", of: "clock", names: "Instant Wall Span", why: "`model` is handed times and calls no clock" },
     Names { unit: "cli", of: "store store::local", names: "Content EntryPath Keeper Reader Readers Row VALUE_BYTES_MAX", why: "the keeper, which `app::local` hands on" },
-    Names { unit: "config", of: "audit clock cluster dialect dialect::* driver engine net policy serve store store::* telemetry", names: "Config Limits Pattern Patience Rule Rules Verify", why: "each module owns its settings; `config` fills them" },
+    Names { unit: "config", of: "audit clock cluster dialect dialect::* driver engine net policy serve store store::* telemetry", names: "Config Keep Limits Pattern Patience Rule Rules Verify", why: "each module owns its settings; `config` fills them" },
 ];
 
 #[rustfmt::skip]

@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     async fn log_in(&self, token: &str, subject: &Subject) -> Result<Session, Problem> {
-        let claims = Claims { id: None, not_before: None, expires: None };
+        let claims = Claims { id: None, not_before: None, expires: None, for_api_server: false };
         let token = Token { raw: Secret::from_text(token.to_owned()), claims };
         let proof = Proof::Token(&token, subject);
         let answer = self.local.authenticate(&self.cx, &access(), proof).await;

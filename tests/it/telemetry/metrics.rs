@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use latchkey::clock::{Clock, Wall};
 use latchkey::error::Reason;
-use latchkey::telemetry::{Metrics, Outcome, Refusal, SocketState, Volumes};
+use latchkey::telemetry::{CacheFigures, Metrics, Outcome, Refusal, SocketState, StoreFigures, Volumes};
 
 const PAGE: &str = include_str!("../../../docs/METRICS.md");
 
@@ -23,6 +23,7 @@ fn used() -> Metrics {
     metrics.socket("latchkey", SocketState::Bound);
     Refusal::ALL.into_iter().for_each(|why| metrics.connection_refused(why));
     metrics.volumes().unwrap().delivered("shop", "web-0", "secrets");
+    metrics.store("vault");
     metrics
 }
 
@@ -90,6 +91,8 @@ fn the_page_names_each_word_that_a_label_takes() {
         .into_iter()
         .chain(SocketState::ALL.map(SocketState::label))
         .chain(Refusal::ALL.map(Refusal::label))
+        .chain(CacheFigures::RESULTS)
+        .chain(StoreFigures::LOGINS)
         .chain(
             [Outcome::Delivered, Outcome::of(Reason::Invalid), Outcome::of(Reason::Bug)].map(Outcome::label),
         );
@@ -150,6 +153,32 @@ fn each_count_lands_in_its_own_metric() {
     assert_eq!(of("latchkey_panics_total"), 1.0);
     assert_eq!(of("latchkey_code_replaced_total"), 4.0);
     assert_eq!(value(&metrics, "latchkey_connections_refused_total", r#"why="peer""#), Some(5.0));
+}
+
+#[test]
+fn what_is_kept_is_counted_for_as_long_as_it_is_kept() {
+    let metrics = metrics();
+    let figures = metrics.store("vault");
+    let of = |name: &str, labels: &str| value(&metrics, name, labels).unwrap();
+    let (session, object) = (figures.session_kept(), metrics.object_kept(700));
+    assert_eq!(of("latchkey_sessions", r#"store="vault""#), 1.0);
+    assert_eq!((of("latchkey_cache_entries", ""), of("latchkey_cache_bytes", "")), (1.0, 700.0));
+    drop((session, object));
+    assert_eq!(of("latchkey_sessions", r#"store="vault""#), 0.0);
+    assert_eq!((of("latchkey_cache_entries", ""), of("latchkey_cache_bytes", "")), (0.0, 0.0));
+    figures.login(None);
+    figures.login(Some(Reason::Login));
+    figures.login(Some(Reason::Timeout));
+    for outcome in StoreFigures::LOGINS {
+        assert_eq!(of("latchkey_logins_total", &format!(r#"store="vault",outcome="{outcome}""#)), 1.0);
+    }
+    for counter in [&figures.cache.hit, &figures.cache.shared, &figures.cache.miss, &figures.cache.stale] {
+        counter.inc();
+    }
+    figures.cache.negative.inc_by(2);
+    for (result, count) in CacheFigures::RESULTS.into_iter().zip([1.0, 1.0, 1.0, 1.0, 2.0]) {
+        assert_eq!(of("latchkey_cache_total", &format!(r#"store="vault",result="{result}""#)), count);
+    }
 }
 
 const VOLUME: &str = "latchkey_volume_last_success_timestamp_seconds";

@@ -1,0 +1,149 @@
+//! Who asks a backend, and what proves it: the principal that a session belongs to, and the proof of a login.
+
+use std::sync::Arc;
+
+use crate::clock::Wall;
+use crate::error::{Problem, Reason};
+use crate::model::token::LEEWAY;
+use crate::model::{Access, AccountName, Audience, Call, Namespace, PodUid, Publish, Subject, Token};
+use crate::secret::{Digest, DigestKey};
+use crate::store::{self, Scope};
+
+/// Whom a session belongs to, and at what: nobody else is served through it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Principal {
+    pub(super) access: Arc<Access>,
+    who: Who,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Who {
+    Pod(PodUid, Namespace, AccountName),
+    Account(Namespace, AccountName),
+    Publish(Option<Digest>),
+    Node,
+}
+
+impl Principal {
+    /// The principal that the store's scope makes of a call. A sync has no pod, and stands for its account.
+    pub(super) fn of(access: &Arc<Access>, scope: Scope, call: &Call, digests: &DigestKey) -> Arc<Self> {
+        let Subject { namespace, account, pod } = &call.subject;
+        let who = match (scope, pod) {
+            (Scope::Pod, Some(pod)) => Who::Pod(pod.uid.clone(), namespace.clone(), account.clone()),
+            (Scope::Pod, None) | (Scope::Account, _) => Who::Account(namespace.clone(), account.clone()),
+            (Scope::Publish, _) => Who::Publish(call.publish.as_ref().map(|data| data.digest(digests))),
+            (Scope::Node, _) => Who::Node,
+        };
+        Arc::new(Self { access: Arc::clone(access), who })
+    }
+
+    /// What a budget knows it by.
+    pub(super) fn digest(&self, digests: &DigestKey) -> Digest {
+        digests.digest_of(format_args!("{self:?}"))
+    }
+}
+
+/// A proof on its way into the task that logs in, and gone with it.
+pub(super) enum Proof {
+    Token(Token, Subject),
+    Publish(Publish),
+    Subject(Subject),
+    Node,
+}
+
+impl Proof {
+    pub(super) fn lend(&self) -> store::Proof<'_> {
+        match self {
+            Self::Token(token, subject) => store::Proof::Token(token, subject),
+            Self::Publish(publish) => store::Proof::Publish(publish),
+            Self::Subject(subject) => store::Proof::Subject(subject),
+            Self::Node => store::Proof::Node,
+        }
+    }
+
+    /// The id of its token, which is not the token.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Token(token, _) => token.claims.id.as_deref(),
+            Self::Publish(_) | Self::Subject(_) | Self::Node => None,
+        }
+    }
+}
+
+impl From<store::Proof<'_>> for Proof {
+    fn from(lent: store::Proof<'_>) -> Self {
+        match lent {
+            store::Proof::Token(token, subject) => Self::Token(token.clone(), subject.clone()),
+            store::Proof::Publish(publish) => Self::Publish(publish.clone()),
+            store::Proof::Subject(subject) => Self::Subject(subject.clone()),
+            store::Proof::Node => Self::Node,
+        }
+    }
+}
+
+/// What a login is made with, as the store's scope wants it. Judged at every mount, whether it needs a login or not.
+pub(super) fn proof<'a>(
+    scope: Scope,
+    access: &Access,
+    call: &'a Call,
+    now: Wall,
+) -> Result<store::Proof<'a>, Problem> {
+    match (scope, access.audience()) {
+        (Scope::Pod | Scope::Account, Some(audience)) => {
+            let remote = access.endpoints().next().is_some();
+            let token = token(call, audience, remote, now).map_err(|problem| at_store(problem, access))?;
+            Ok(store::Proof::Token(token, &call.subject))
+        }
+        (Scope::Pod | Scope::Account, None) => Ok(store::Proof::Subject(&call.subject)),
+        (Scope::Publish, _) => call.publish.as_ref().map(store::Proof::Publish).ok_or_else(|| {
+            let what = "the pod's volume names no `nodePublishSecretRef`";
+            at_store(
+                Problem::new(Reason::Setup, what).remedy("name the Secret with the credentials there"),
+                access,
+            )
+        }),
+        (Scope::Node, _) => Ok(store::Proof::Node),
+    }
+}
+
+/// The pod's token for an audience, judged by its own word: a backend is not bothered with one that is past its end, and
+/// never gets one that the API server itself would believe.
+fn token<'a>(call: &'a Call, audience: &Audience, remote: bool, now: Wall) -> Result<&'a Token, Problem> {
+    let ours = |token: &Token| token.claims.for_api_server;
+    if remote && (audience.as_str().is_empty() || call.tokens.get(audience).is_some_and(ours)) {
+        let what = format!("audience `{audience}` is the API server's own, and its tokens go nowhere else");
+        return Err(Problem::new(Reason::Policy, what).remedy(
+            "choose an audience of the store's own, there and in `tokenRequests`: with such a token anyone could act as \
+             the pod in the cluster",
+        ));
+    }
+    let Some(token) = call.tokens.get(audience) else {
+        let there: Vec<&str> = call.tokens.audiences().map(Audience::as_str).collect();
+        let there =
+            if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
+        let what = format!("the CSIDriver's tokenRequests lack audience `{audience}`");
+        return Err(Problem::new(Reason::Setup, what).remedy(format!(
+            "add `- audience: {audience}` to `tokenRequests` of CSIDriver `secrets-store.csi.k8s.io`; {there}"
+        )));
+    };
+    let clocks =
+        "kubelet brings a new one by itself; if this lasts, compare the clocks of node and API server";
+    if token.claims.expires.is_some_and(|end| end.plus(LEEWAY) <= now) {
+        let what = format!("the pod's token for audience `{audience}` has expired");
+        return Err(Problem::new(Reason::Expired, what).remedy(clocks));
+    }
+    if token.claims.not_before.is_some_and(|start| now.plus(LEEWAY) < start) {
+        let what = format!("the pod's token for audience `{audience}` is not valid yet");
+        return Err(Problem::new(Reason::Expired, what).remedy(clocks));
+    }
+    Ok(token)
+}
+
+/// Names the store where a problem is about no object of it.
+pub(super) fn at_store(problem: Problem, access: &Access) -> Problem {
+    if problem.place.object.is_some() {
+        problem
+    } else {
+        problem.object(format!("store `{}`", access.store()))
+    }
+}

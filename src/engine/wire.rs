@@ -1,0 +1,230 @@
+//! What goes out to a backend: logins and reads, each on a task of the engine's own. Whoever waits may leave; what was
+//! sent goes on, and its result is kept before it is handed to anybody. An operation's time is its own too: `operation`
+//! from its beginning, however long those may wait who asked for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinHandle;
+
+use super::account::Witness;
+use super::budget::{Turn, Work};
+use super::flight::Landing;
+use super::identity::{Principal, Proof};
+use super::keep::Memory;
+use super::objects::{Key, Landed};
+use super::sessions::Login;
+use super::{Backend, Engine, bug};
+use crate::clock::Instant;
+use crate::error::{Fault, Problem, Reason, Retry};
+use crate::model::{Locator, Material};
+use crate::room::Claim;
+use crate::store::{Cx, Session};
+
+/// For whom something goes out, and where its result is kept.
+#[derive(Clone)]
+pub(super) struct Errand {
+    pub(super) backend: Arc<Backend>,
+    pub(super) principal: Arc<Principal>,
+    pub(super) memory: Arc<Memory>,
+    /// Whether a pod may be waiting to start.
+    pub(super) first: bool,
+}
+
+/// One object to read, with those who wait for it too.
+pub(super) struct Reading {
+    pub(super) key: Arc<Key>,
+    pub(super) landing: Option<Landing<Arc<Key>, Landed>>,
+}
+
+/// What a read brought, and the room that it takes.
+pub(super) type Answer = Result<(Arc<Material>, Claim), Fault>;
+
+impl Engine {
+    /// Logs in.
+    pub(super) fn log_in(
+        self: &Arc<Self>,
+        errand: Errand,
+        proof: Proof,
+        witness: Witness,
+        landing: Option<Landing<Arc<Principal>, Login>>,
+    ) -> JoinHandle<Login> {
+        let engine = Arc::clone(self);
+        self.work.spawn(async move {
+            let login = engine.login(&errand, &proof, &witness).await;
+            if let Some(landing) = landing {
+                landing.land(login.clone());
+            }
+            login
+        })
+    }
+
+    async fn login(&self, errand: &Errand, proof: &Proof, witness: &Witness) -> Login {
+        let started = self.parts.clock.now();
+        let (access, cx) = (&errand.principal.access, self.cx(started));
+        let turn = self.turn(errand, &cx, Work::Exchange);
+        let store = &errand.backend.store;
+        let attempts = self.budgets.attempt(&turn, || store.authenticate(&cx, access, proof.lend()));
+        let login = self.parts.clock.until(cx.deadline, attempts).await.unwrap_or_else(|| Err(slow()));
+        let login = login.map(Arc::new);
+        let now = self.parts.clock.now();
+        let figures = &errand.backend.figures;
+        let reason = login.as_ref().err().map(|fault| fault.problem.reason);
+        figures.login(reason);
+        if reason.is_none() {
+            self.outages.end(access, now);
+        }
+        errand.memory.sessions.record(&errand.principal, &login, figures.session_kept(), now);
+        self.login_line(witness, access, proof.id(), reason, now - started).await;
+        login
+    }
+
+    /// Reads objects of one session, all at once. The answers stand in the same order.
+    pub(super) fn read(
+        self: &Arc<Self>,
+        errand: Errand,
+        session: Arc<Session>,
+        readings: Vec<Reading>,
+    ) -> JoinHandle<Vec<Answer>> {
+        let engine = Arc::clone(self);
+        self.work.spawn(async move {
+            let asked = engine.parts.clock.now();
+            let keys: Vec<Arc<Key>> = readings.iter().map(|reading| Arc::clone(&reading.key)).collect();
+            let (results, claim) = engine.fetch_all(&errand, &session, &keys, asked).await;
+            let one = |(reading, result): (Reading, Result<Material, Fault>)| {
+                engine.arrive(&errand, reading, result, &claim, asked)
+            };
+            readings.into_iter().zip(results).map(one).collect()
+        })
+    }
+
+    /// One answer for each key, with as many attempts as the budget gives.
+    async fn fetch_all(
+        &self,
+        errand: &Errand,
+        session: &Session,
+        keys: &[Arc<Key>],
+        asked: Instant,
+    ) -> (Vec<Result<Material, Fault>>, Claim) {
+        let cx = self.cx(asked);
+        let harmless = keys.iter().all(|key| errand.memory.objects.knows(key));
+        let turn = self.turn(errand, &cx, Work::Read { harmless });
+        let results = Mutex::new(keys.iter().map(|_| None).collect());
+        let attempts = self.budgets.attempt(&turn, || attempt(errand, &cx, session, keys, &results));
+        let end = self.parts.clock.until(cx.deadline, attempts).await.unwrap_or_else(|| Err(slow()));
+        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // The budget has the last word on an attempt, and its own where there was none.
+        let settled = results.into_iter().map(|result| match (result, &end) {
+            (Some(Err(fault)), Err(last)) if fault.problem.reason == last.problem.reason => Err(last.clone()),
+            (Some(result), _) => result,
+            (None, Err(last)) => Err(last.clone()),
+            (None, Ok(())) => Err(Fault::never(bug())),
+        });
+        (settled.collect(), cx.claim)
+    }
+
+    /// Keeps what came and hands it to those who waited for it.
+    fn arrive(
+        &self,
+        errand: &Errand,
+        reading: Reading,
+        result: Result<Material, Fault>,
+        claim: &Claim,
+        asked: Instant,
+    ) -> Answer {
+        let (key, objects) = (&reading.key, &errand.memory.objects);
+        let now = self.parts.clock.now();
+        let answer = result.map(|material| (Arc::new(material), claim.clone()));
+        let landed = match &answer {
+            Ok((material, claim)) => {
+                self.outages.end(&key.access, now);
+                if material.kind.shared() {
+                    objects.record(key, material, asked);
+                    self.issued.forget(&key.access, &key.locator);
+                    Landed::Material(Arc::clone(material), claim.clone())
+                } else {
+                    objects.forget(key);
+                    self.issued.note(&key.access, &key.locator, now);
+                    Landed::Alone
+                }
+            }
+            Err(fault) => {
+                if fault.problem.reason.is_refusal() && fault.retry != Retry::Login {
+                    objects.forget(key);
+                }
+                Landed::Fault(fault.clone())
+            }
+        };
+        if let Some(landing) = reading.landing {
+            landing.land(landed);
+        }
+        answer
+    }
+
+    /// What an operation that begins now may use.
+    pub(super) fn cx(&self, now: Instant) -> Cx {
+        Cx {
+            clock: self.parts.clock,
+            deadline: now + self.parts.limits.keep.operation,
+            digests: Arc::clone(&self.digests),
+            claim: self.room.claim(),
+        }
+    }
+
+    fn turn<'a>(&self, errand: &'a Errand, cx: &Cx, work: Work) -> Turn<'a> {
+        let access = &errand.principal.access;
+        Turn {
+            store: access.store(),
+            endpoint: access.endpoints().next(),
+            principal: errand.principal.digest(&self.digests),
+            first: errand.first,
+            deadline: cx.deadline,
+            work,
+        }
+    }
+}
+
+/// Asks for every object that has no answer yet that stands. The gravest fault among the new ones decides about another
+/// attempt.
+async fn attempt(
+    errand: &Errand,
+    cx: &Cx,
+    session: &Session,
+    keys: &[Arc<Key>],
+    results: &Mutex<Vec<Option<Result<Material, Fault>>>>,
+) -> Result<(), Fault> {
+    let results = || results.lock().unwrap_or_else(PoisonError::into_inner);
+    let open: Vec<usize> =
+        results().iter().enumerate().filter(|(_, result)| again(result)).map(|(at, _)| at).collect();
+    let wanted: Vec<Locator> = open.iter().map(|index| keys[*index].locator.clone()).collect();
+    let answers = errand.backend.store.fetch(cx, session, &errand.principal.access, &wanted).await;
+    if answers.len() != wanted.len() {
+        return Err(Fault::never(short()));
+    }
+    let mut results = results();
+    for (index, answer) in open.into_iter().zip(answers) {
+        results[index] = Some(answer);
+    }
+    let open = results.iter().filter(|result| again(result));
+    let faults = open.filter_map(|result| result.as_ref()?.as_ref().err());
+    faults.max_by_key(|fault| fault.doubtful).map_or(Ok(()), |fault| Err(fault.clone()))
+}
+
+/// Whether an object has no answer yet that stands.
+fn again(result: &Option<Result<Material, Fault>>) -> bool {
+    match result {
+        None => true,
+        Some(Ok(_)) => false,
+        Some(Err(fault)) => matches!(fault.retry, Retry::Backoff | Retry::After(_)),
+    }
+}
+
+/// What an operation, or whoever waits for it, ends in once its time is over.
+pub(super) fn slow() -> Fault {
+    let what = "the store did not answer within the time that there is";
+    Fault::never(Problem::new(Reason::Timeout, what).remedy("look at its state, and at the way to it"))
+}
+
+/// What a store ends in that does not answer each question.
+pub(super) fn short() -> Problem {
+    Problem::new(Reason::Bug, "the store answered fewer objects than it was asked for")
+}

@@ -1,0 +1,247 @@
+//! Random lives of a node against a plain model of it: who may get what, how old it may be, how often it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use latchkey::clock::Instant;
+use latchkey::engine::Keep;
+use latchkey::error::Reason;
+use proptest::prelude::*;
+
+use super::backend::Nature;
+use super::world::{Setup, Who, World};
+
+const PATHS: [&str; 4] = ["kv/a", "kv/b", "pinned/c", "db/creds"];
+const FAULTS: [Reason; 6] = [
+    Reason::Unreachable,
+    Reason::Upstream,
+    Reason::Throttled,
+    Reason::Forbidden,
+    Reason::NotFound,
+    Reason::Login,
+];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Mount {
+        who: usize,
+        paths: Vec<usize>,
+        fresh: Option<u64>,
+    },
+    /// Several at the same moment, for one object.
+    Storm {
+        whos: Vec<usize>,
+        path: usize,
+    },
+    Change(usize),
+    ReadFault(usize, Option<Reason>),
+    LoginFault(usize, Option<Reason>),
+    /// The backend takes somebody for someone else from now on, once it logs in again.
+    Demote(usize),
+    Revoke,
+    Pass(u64),
+    Tidy,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = 0usize..8;
+    let path = 0usize..PATHS.len();
+    let fault = proptest::option::of(proptest::sample::select(FAULTS.to_vec()));
+    let fresh = proptest::option::of(prop_oneof![Just(0u64), Just(10), Just(200)]);
+    let step = prop_oneof![
+        8 => (who.clone(), proptest::collection::vec(path.clone(), 1..4), fresh)
+            .prop_map(|(who, paths, fresh)| Step::Mount { who, paths, fresh }),
+        3 => (proptest::collection::vec(who.clone(), 2..7), path.clone()).prop_map(|(whos, path)| Step::Storm { whos, path }),
+        3 => path.clone().prop_map(Step::Change),
+        2 => (path, fault.clone()).prop_map(|(path, fault)| Step::ReadFault(path, fault)),
+        2 => (who.clone(), fault).prop_map(|(who, fault)| Step::LoginFault(who, fault)),
+        1 => who.prop_map(Step::Demote),
+        1 => Just(Step::Revoke),
+        4 => prop_oneof![1u64..30, 50u64..70, 300u64..4000].prop_map(Step::Pass),
+        1 => Just(Step::Tidy),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// Pods of two accounts in two namespaces, one of them with another role.
+fn who(index: usize) -> Who {
+    Who {
+        namespace: ["shop", "lab"][index / 4],
+        account: ["web", "db"][(index / 2) % 2],
+        pod: index,
+        role: if index == 7 { "admin" } else { "web" },
+        volume: "secrets",
+    }
+}
+
+/// What the engine may know, in the plainest form.
+struct Model {
+    /// Each revision of an object, and when it began.
+    revisions: BTreeMap<usize, Vec<Instant>>,
+    /// Every authority that somebody has had, with the time at which it stopped being the backend's word.
+    authorities: BTreeMap<usize, Vec<String>>,
+    /// What each was last given, with its content.
+    given: BTreeSet<(usize, String)>,
+    issued: BTreeSet<String>,
+}
+
+/// The content that a file must have: whose it is, and which revision.
+fn parts(text: &str) -> (String, String, usize) {
+    let mut words = text.split(' ');
+    let (authority, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+    let revision = words.next().unwrap().trim_start_matches('r').parse().unwrap();
+    (authority, path, revision)
+}
+
+impl Model {
+    fn new(world: &World) -> Self {
+        let now = world.clock.now();
+        let authority = |index: usize| vec![format!("{}/{}", who(index).namespace, who(index).account)];
+        Self {
+            revisions: (0..PATHS.len()).map(|path| (path, vec![now])).collect(),
+            authorities: (0..8).map(|index| (index, authority(index))).collect(),
+            given: BTreeSet::new(),
+            issued: BTreeSet::new(),
+        }
+    }
+
+    /// Whatever is delivered must be somebody's own, and no older than it may be.
+    fn judge(&mut self, world: &World, index: usize, text: &str, fresh: Duration, out: bool, began: Instant) {
+        let (authority, path, revision) = parts(text);
+        assert!(
+            self.authorities[&index].contains(&authority),
+            "{:?} got what {authority} is given: {text}",
+            who(index)
+        );
+        let number = PATHS.iter().position(|known| *known == path).unwrap();
+        if path == "db/creds" {
+            assert!(self.issued.insert(text.to_owned()), "handed out twice: {text}");
+            return;
+        }
+        let keep = Keep::default();
+        let limit = if path.starts_with("pinned") { keep.pinned.max(fresh) } else { fresh };
+        // When the revision that was delivered was overtaken: it may be served for so long from then on.
+        if let Some(overtaken) = self.revisions[&number].get(revision + 1) {
+            let grace = if out { keep.stale_max } else { Duration::ZERO };
+            assert!(
+                began - *overtaken <= limit + grace,
+                "{text} is {:?} too old",
+                (began - *overtaken).saturating_sub(limit + grace)
+            );
+        }
+        let holds = (index, format!("{authority} {path}"));
+        self.given.insert(holds);
+        let _ = world;
+    }
+}
+
+async fn live(steps: Vec<Step>) {
+    let world = World::new(Setup::default());
+    {
+        let mut state = world.backend.state();
+        state.nature.insert("db/creds".to_owned(), Nature::Leased);
+        state.nature.insert("pinned/c".to_owned(), Nature::Pinned);
+        state.life = Some(Duration::from_secs(1800));
+    }
+    let mut model = Model::new(&world);
+    let usual = Duration::from_secs(60);
+    for step in steps {
+        match step {
+            Step::Mount { who: index, mut paths, fresh } => {
+                paths.sort_unstable();
+                paths.dedup();
+                let wish = fresh.map_or(String::new(), |fresh| format!(" fresh={fresh}"));
+                let objects: Vec<String> =
+                    paths.iter().map(|path| format!("{}{wish}", PATHS[*path])).collect();
+                let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+                let (began, reads) = (world.clock.now(), world.backend.counts().1);
+                let stale = stale(&world);
+                let had = model.given.clone();
+                let got = world.mount(&who(index), &objects).await;
+                let reads = world.backend.counts().1 - reads;
+                let out = stale_since(&world, stale);
+                // An object is read once, or twice where its session was not believed.
+                assert!(reads <= 2 * paths.len(), "{reads} reads for {paths:?}");
+                for text in got.into_iter().flatten() {
+                    if out {
+                        let (authority, path, _) = parts(&text);
+                        let held = had.contains(&(index, format!("{authority} {path}")));
+                        assert!(held || reads > 0, "last good for one that never had it: {text}");
+                    }
+                    let fresh = fresh.map_or(usual, Duration::from_secs);
+                    model.judge(&world, index, &text, fresh, out, began);
+                }
+            }
+            Step::Storm { whos, path } => {
+                let mounts: Vec<Who> = whos.iter().map(|index| who(*index)).collect();
+                let (began, counts) = (world.clock.now(), world.backend.counts());
+                let stale = stale(&world);
+                let revoked = !world.backend.state().revoked.is_empty();
+                let wanted = [PATHS[path]];
+                let got = join_all(mounts.iter().map(|who| world.mount(who, &wanted))).await;
+                let (logins, reads) = world.backend.counts();
+                let pods: BTreeSet<_> = whos.iter().collect();
+                assert!(logins - counts.0 <= pods.len() * if revoked { 2 } else { 1 }, "a storm of logins");
+                let authorities: BTreeSet<_> = whos
+                    .iter()
+                    .map(|index| (model.authorities[index].last().unwrap(), who(*index).role))
+                    .collect();
+                let most = if path == 3 { whos.len() * 2 } else { authorities.len().max(1) };
+                if !revoked {
+                    assert!(reads - counts.1 <= most, "{} reads for {authorities:?}", reads - counts.1);
+                }
+                let out = stale_since(&world, stale);
+                for (index, got) in whos.iter().zip(got) {
+                    for text in got.into_iter().flatten() {
+                        model.judge(&world, *index, &text, usual, out, began);
+                    }
+                }
+            }
+            Step::Change(path) => {
+                // What is pinned never changes.
+                if path != 2 {
+                    world.backend.change(PATHS[path]);
+                    model.revisions.get_mut(&path).unwrap().push(world.clock.now());
+                }
+            }
+            Step::ReadFault(path, fault) => {
+                let mut state = world.backend.state();
+                state.read_fault.remove(PATHS[path]);
+                state.read_fault.extend(fault.map(|fault| (PATHS[path].to_owned(), fault)));
+            }
+            Step::LoginFault(index, fault) => {
+                let mut state = world.backend.state();
+                state.login_fault.remove(&who(index).name());
+                state.login_fault.extend(fault.map(|fault| (who(index).name(), fault)));
+            }
+            Step::Demote(index) => {
+                let all = model.authorities.get_mut(&index).unwrap();
+                all.push(format!("demoted-{index}-{}", all.len()));
+                let authority = all.last().unwrap().clone();
+                world.backend.state().authority.insert(who(index).name(), authority);
+            }
+            Step::Revoke => world.backend.revoke_all(),
+            Step::Pass(seconds) => world.pass(seconds).await,
+            Step::Tidy => world.engine.tidy().await,
+        }
+    }
+}
+
+fn stale(world: &World) -> f64 {
+    world.figure("latchkey_cache_total{store=\"vault\",result=\"stale\"}")
+}
+
+fn stale_since(world: &World, before: f64) -> bool {
+    stale(world) > before + 0.5
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobody_is_given_anybody_elses_nor_anything_too_old_nor_is_anything_read_too_often(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(live(steps));
+    }
+}
