@@ -136,6 +136,16 @@ async fn a_store_that_says_nothing_is_an_outage_and_the_answer_is_there_in_time(
     assert_eq!(world.mount(&web(2), ONE).await.unwrap(), ["shop/web kv/a r1"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_login_that_hangs_ends_with_its_own_time_and_the_next_one_begins() {
+    let world = World::new(Setup::default());
+    world.backend.state().login_delay = Duration::from_secs(500);
+    assert_eq!(world.mount(&web(1), ONE).await.unwrap_err().reason(), Reason::Timeout);
+    world.backend.state().login_delay = Duration::ZERO;
+    world.pass(20).await;
+    world.mount(&web(1), ONE).await.unwrap();
+}
+
 fn claims_of(world: &World, pod: usize) -> serde_json::Value {
     world.claims(&web(pod))
 }
