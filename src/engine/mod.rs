@@ -6,6 +6,7 @@
 //! failure. Sessions, caches and retries join here with the first remote store.
 
 mod account;
+pub mod budget;
 mod delivered;
 mod fetch;
 mod plans;
@@ -27,7 +28,7 @@ use crate::dialect::{Dialect, Facts};
 use crate::error::{Problem, Problems, Reason};
 use crate::model::{Call, Catalog, Envelope, Plan, Rendered, StoreName, VersionKey, render};
 use crate::policy::{self, Rules};
-use crate::room::Room;
+use crate::room::{Claim, Room};
 use crate::secret::{DigestKey, fill_random};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -43,13 +44,20 @@ pub struct Limits {
     pub mounts: usize,
     /// Largest encoded answer, in bytes: the driver's own limit of 4 MiB less a margin.
     pub answer_bytes: usize,
-    /// Replies and answers that are held at once, in bytes, besides what is kept.
+    /// Large replies and answers that are held at once, in bytes, besides what is kept: half of it for each.
     pub room_bytes: usize,
+    /// Calls to backends.
+    pub budget: budget::Limits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { mounts: 1024, answer_bytes: (4 << 20) - (64 << 10), room_bytes: 32 << 20 }
+        Self {
+            mounts: 1024,
+            answer_bytes: (4 << 20) - (64 << 10),
+            room_bytes: 32 << 20,
+            budget: budget::Limits::default(),
+        }
     }
 }
 
@@ -82,7 +90,11 @@ pub struct Engine {
     plans: Plans,
     delivered: Delivered,
     permits: Semaphore,
+    /// For replies.
     room: Room,
+    /// For encoded answers. A room of its own: a mount that waits here holds replies, and nobody in here waits for room
+    /// there, so that no two mounts wait for each other.
+    answers: Room,
     tasks: TaskTracker,
     closing: CancellationToken,
     /// Where the ids of mounts are: a random place and from there on, without asking the system each time.
@@ -95,6 +107,8 @@ pub struct Delivery {
     pub rendered: Rendered,
     /// What it was made from.
     pub plan: Arc<Plan>,
+    /// The room that its bytes take, to be held until they have gone.
+    pub claims: Vec<Claim>,
 }
 
 /// One mount to do.
@@ -117,7 +131,8 @@ impl Engine {
             plans: Plans::default(),
             delivered: Delivered::default(),
             permits: Semaphore::new(parts.limits.mounts),
-            room: Room::new(parts.limits.room_bytes),
+            room: Room::new(parts.limits.room_bytes / 2),
+            answers: Room::new(parts.limits.room_bytes / 2),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ids: AtomicU64::new(random()),
@@ -186,7 +201,23 @@ impl Engine {
         let got = self.fetch(&permitted, &call, order.deadline, story).await?;
         let rendered =
             render(permitted.plan(), &got, &self.parts.version_key, self.parts.limits.answer_bytes)?;
-        Ok(Delivery { rendered, plan: Arc::clone(&planned.plan) })
+        let claims = self.room_for(&rendered, order.deadline).await?;
+        Ok(Delivery { rendered, plan: Arc::clone(&planned.plan), claims })
+    }
+
+    /// Takes the room that the encoded answer will need, in one piece, before the mount counts as delivered.
+    async fn room_for(&self, rendered: &Rendered, deadline: Instant) -> Result<Vec<Claim>, Problem> {
+        if rendered.bytes() <= Claim::FREE {
+            return Ok(Vec::new());
+        }
+        let now = self.parts.clock.now();
+        // A little earlier than the mount itself is given up, so that it ends with the reason that counts.
+        let until = now + deadline.since(now).saturating_sub(TIME_MIN);
+        let claim = self.answers.claim();
+        match self.parts.clock.until(until, claim.take(rendered.bytes())).await {
+            Some(true) => Ok(vec![claim]),
+            Some(false) | None => Err(crowded()),
+        }
     }
 
     /// Writes the counts of unchanged deliveries that are due, where those have no lines of their own; called every few
@@ -242,6 +273,11 @@ pub fn bug() -> Problem {
 fn busy() -> Problem {
     Problem::new(Reason::Busy, "the agent has as many mounts at work as it takes")
         .remedy("kubelet tries again; raise `limits.mountsInFlight` if it lasts")
+}
+
+fn crowded() -> Problem {
+    Problem::new(Reason::Busy, "the agent holds as many large answers as it has room for")
+        .remedy("kubelet tries again; raise `limits.roomBytes` if it lasts")
 }
 
 /// What a mount ends in that is still at work when the agent goes.

@@ -11,6 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
@@ -19,6 +20,7 @@ use super::names::{self, Name};
 use super::volumes::Volumes;
 use crate::clock::Clock;
 use crate::error::Reason;
+use crate::model::StoreName;
 
 /// How a mount ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,9 @@ struct Inner {
     log_dropped: Counter,
     panics: Counter,
     code_replaced: Counter,
+    queue_seconds: Family<QueueLabels, Histogram>,
+    retries: Family<RetryLabels, Counter>,
+    breaker_open: Family<StoreLabels, Gauge>,
     sockets: Sockets,
     volumes: Option<Volumes>,
 }
@@ -150,6 +155,9 @@ impl Metrics {
             log_dropped: add(&mut registry, &names::LOG_DROPPED, Counter::default()),
             panics: add(&mut registry, &names::PANICS, Counter::default()),
             code_replaced: add(&mut registry, &names::CODE_REPLACED, Counter::default()),
+            queue_seconds: add(&mut registry, &names::QUEUE_SECONDS, Family::new_with_constructor(seconds)),
+            retries: add(&mut registry, &names::RETRIES, Family::default()),
+            breaker_open: add(&mut registry, &names::BREAKER_OPEN, Family::default()),
             sockets,
             volumes,
             registry,
@@ -193,6 +201,30 @@ impl Metrics {
         self.0.code_replaced.inc();
     }
 
+    /// A call to a backend waited so long for its turn.
+    pub fn queued(&self, store: &StoreName, first: bool, waited: Duration) {
+        let priority = if first { "first" } else { "refresh" };
+        let labels = QueueLabels { store: store.as_str().to_owned(), priority };
+        self.0.queue_seconds.get_or_create(&labels).observe(waited.as_secs_f64());
+    }
+
+    /// A call to a backend is made again, since the one before met this.
+    pub fn retry(&self, store: &StoreName, reason: Reason) {
+        let labels = RetryLabels { store: store.as_str().to_owned(), reason: reason.label() };
+        self.0.retries.get_or_create(&labels).inc();
+    }
+
+    /// The breaker of one of the store's endpoints is open now, or no longer.
+    pub fn breaker(&self, store: &StoreName, open: bool) {
+        let gauge =
+            self.0.breaker_open.get_or_create_owned(&StoreLabels { store: store.as_str().to_owned() });
+        if open {
+            gauge.inc()
+        } else {
+            gauge.dec()
+        };
+    }
+
     /// The volumes' own metric; `None` where it is switched off.
     pub fn volumes(&self) -> Option<&Volumes> {
         self.0.volumes.as_ref()
@@ -233,6 +265,23 @@ struct SecondsLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WhyLabels {
     why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    store: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    store: String,
+    priority: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RetryLabels {
+    store: String,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -13,6 +13,8 @@ const fn name(name: &'static str, help: &'static str) -> Name {
 
 pub(super) const AUDIT_DROPPED: Name =
     name("latchkey_audit_dropped", "Audit lines that were lost: the queue was full, or the sink failed");
+pub(super) const BREAKER_OPEN: Name =
+    name("latchkey_breaker_open", "Endpoints of a store that are left alone since they fail all the time");
 pub(super) const BUILD: Name = name("latchkey_build", "The version that runs");
 pub(super) const CODE_REPLACED: Name =
     name("latchkey_code_replaced", "Answers to Mount whose code the driver must not see, sent as Internal");
@@ -24,6 +26,10 @@ pub(super) const MOUNT_SECONDS: Name =
     name("latchkey_mount_seconds", "Time from a Mount's arrival to its answer");
 pub(super) const MOUNTS: Name = name("latchkey_mounts", "Mounts answered");
 pub(super) const PANICS: Name = name("latchkey_panics", "Panics, each a bug");
+pub(super) const QUEUE_SECONDS: Name =
+    name("latchkey_queue_seconds", "Time that a call to a backend waited for its turn");
+pub(super) const RETRIES: Name =
+    name("latchkey_retries", "Calls to backends that were made again, by what the one before had met");
 pub(super) const SOCKET: Name =
     name("latchkey_socket", "The state that a provider's socket is in has the value 1");
 pub(super) const VOLUME_LAST_SUCCESS: Name = name(

@@ -35,7 +35,7 @@ fn the_defaults_that_the_page_tells_are_those_that_hold() {
         told.then(|| format!("{section}: {{ {key}: {} }}\n", cells[3]))
     });
     let rows: Vec<String> = rows.collect();
-    assert_eq!(rows.len(), 9, "{rows:?}");
+    assert_eq!(rows.len(), 23, "{rows:?}");
     for row in rows {
         assert_eq!(format!("{:?}", read(&row).unwrap()), format!("{:?}", read("").unwrap()), "{row}");
     }
@@ -108,6 +108,42 @@ fn issuer_jwks_and_audience_come_together_or_not_at_all() {
 #[test]
 fn a_process_may_not_end_before_it_is_unwell() {
     assert!(refused("limits: { livezAfter: 10s, exitAfter: 5s }").contains("limits.exitAfter"));
+}
+
+#[test]
+fn every_bound_of_the_calls_to_an_endpoint_is_a_key() {
+    let budget = read(
+        "limits: { callsInFlight: 1, callsPerPrincipal: 2, callsQueued: 3, callsPerSecond: 4, callsBurst: 5, \
+         loginAttempts: 6, readAttempts: 7, attempt: 8s, backoff: 9s, backoffMax: 10s, breakerAfter: 11, \
+         breakerOpen: 12s, breakerOpenMax: 13s }\n",
+    )
+    .unwrap()
+    .limits
+    .budget;
+    let counts = [
+        budget.in_flight,
+        budget.per_principal,
+        budget.queue,
+        budget.per_second,
+        budget.burst,
+        budget.exchanges,
+        budget.reads,
+        budget.breaker_after,
+    ];
+    assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 11]);
+    let spans =
+        [budget.attempt, budget.backoff, budget.backoff_max, budget.breaker_open, budget.breaker_open_max];
+    assert_eq!(spans.map(|span| span.as_secs()), [8, 9, 10, 12, 13]);
+}
+
+#[test]
+fn the_largest_answer_fits_the_room_for_answers() {
+    let room = |text: &str| read(text).unwrap().limits.room_bytes;
+    assert_eq!(room(""), 32 << 20);
+    assert_eq!(room("limits: { roomBytes: 8257536 }"), 8_257_536);
+    assert_eq!(room("limits: { answerBytes: 50000000 }"), 100_000_000, "it grows with the answers");
+    let text = refused("limits: { roomBytes: 8257535 }");
+    assert!(text.contains("limits.roomBytes") && text.contains("twice `limits.answerBytes`"), "{text}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod call;
 mod configuration;
 mod daemonset;
 mod driver;
+mod engine_budget;
 mod examples;
 mod layers;
 mod local;

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use latchkey::clock::{Clock, Wall};
 use latchkey::error::Reason;
+use latchkey::model::StoreName;
 use latchkey::telemetry::{Metrics, Outcome, Refusal, SocketState, Volumes};
 
 const PAGE: &str = include_str!("../../../docs/METRICS.md");
@@ -21,6 +22,10 @@ fn used() -> Metrics {
         metrics.mount("latchkey", Outcome::of(reason), false, Duration::from_millis(3));
     }
     metrics.socket("latchkey", SocketState::Bound);
+    let store = StoreName::parse("vault").unwrap();
+    metrics.queued(&store, true, Duration::from_millis(3));
+    metrics.retry(&store, Reason::Upstream);
+    metrics.breaker(&store, true);
     Refusal::ALL.into_iter().for_each(|why| metrics.connection_refused(why));
     metrics.volumes().unwrap().delivered("shop", "web-0", "secrets");
     metrics
