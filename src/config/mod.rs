@@ -138,14 +138,14 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
     }
 }
 
-/// Half of the room is for answers, and the largest must fit.
+/// The largest answer must fit the part that is for answers.
 fn room_bytes(limits: &Section<'_>, findings: &mut Findings, answer_bytes: usize) -> usize {
-    let least = answer_bytes * 2;
+    let least = answer_bytes * engine::Limits::ANSWERS;
     let Some(bytes) = limits.number("roomBytes", 1024..=1 << 32, findings) else {
         return engine::Limits::default().room_bytes.max(least);
     };
     if bytes < least {
-        let what = "is less than twice `limits.answerBytes`";
+        let what = "is less than four times `limits.answerBytes`";
         findings.add("limits.roomBytes", limits.node(), what, String::new());
     }
     bytes

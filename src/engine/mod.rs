@@ -44,10 +44,15 @@ pub struct Limits {
     pub mounts: usize,
     /// Largest encoded answer, in bytes: the driver's own limit of 4 MiB less a margin.
     pub answer_bytes: usize,
-    /// Large replies and answers that are held at once, in bytes, besides what is kept: half of it for each.
+    /// Large replies and answers that are held at once, in bytes, besides what is kept: a quarter of it for answers.
     pub room_bytes: usize,
     /// Calls to backends.
     pub budget: budget::Limits,
+}
+
+impl Limits {
+    /// The part of the room that is for answers. They leave as fast as the driver reads, and replies wait for them.
+    pub const ANSWERS: usize = 4;
 }
 
 impl Default for Limits {
@@ -131,8 +136,8 @@ impl Engine {
             plans: Plans::default(),
             delivered: Delivered::default(),
             permits: Semaphore::new(parts.limits.mounts),
-            room: Room::new(parts.limits.room_bytes / 2),
-            answers: Room::new(parts.limits.room_bytes / 2),
+            room: Room::new(parts.limits.room_bytes - parts.limits.room_bytes / Limits::ANSWERS),
+            answers: Room::new(parts.limits.room_bytes / Limits::ANSWERS),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             ids: AtomicU64::new(random()),

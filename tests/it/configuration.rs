@@ -140,10 +140,10 @@ fn every_bound_of_the_calls_to_an_endpoint_is_a_key() {
 fn the_largest_answer_fits_the_room_for_answers() {
     let room = |text: &str| read(text).unwrap().limits.room_bytes;
     assert_eq!(room(""), 32 << 20);
-    assert_eq!(room("limits: { roomBytes: 8257536 }"), 8_257_536);
-    assert_eq!(room("limits: { answerBytes: 50000000 }"), 100_000_000, "it grows with the answers");
-    let text = refused("limits: { roomBytes: 8257535 }");
-    assert!(text.contains("limits.roomBytes") && text.contains("twice `limits.answerBytes`"), "{text}");
+    assert_eq!(room("limits: { roomBytes: 16515072 }"), 16_515_072);
+    assert_eq!(room("limits: { answerBytes: 50000000 }"), 200_000_000, "it grows with the answers");
+    let text = refused("limits: { roomBytes: 16515071 }");
+    assert!(text.contains("limits.roomBytes") && text.contains("four times `limits.answerBytes`"), "{text}");
 }
 
 #[test]

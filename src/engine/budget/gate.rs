@@ -246,6 +246,10 @@ impl State {
 
     fn admit(&mut self, first: bool, principal: Digest, now: Instant) {
         let Some(waiting) = self.line(first).take(principal) else { return };
+        if waiting.patience <= now {
+            waiting.ticket.bell.notify_one();
+            return;
+        }
         self.in_a_row = if first { self.in_a_row.saturating_add(1) } else { 0 };
         self.in_flight += 1;
         *self.of.entry(principal).or_default() += 1;
