@@ -131,7 +131,7 @@ async fn first_mounts_wait_less_than_refreshes_and_no_refresh_waits_forever() {
     let results = calls.join_all().await;
     let mean = |which: bool| {
         let of: Vec<Duration> = results.iter().filter(|r| r.0 == which).map(|r| r.1).collect();
-        of.iter().sum::<Duration>() / of.len() as u32
+        of.iter().sum::<Duration>().div_f64(of.len() as f64)
     };
     assert!(results.iter().all(|(.., fine)| *fine));
     assert!(mean(true) * 3 < mean(false), "{:?} against {:?}", mean(true), mean(false));

@@ -161,3 +161,19 @@ async fn another_failure_after_the_time_ends_the_patience() {
     bed.fine(ask(2)).await.unwrap();
     assert!(bed.since() - before <= ms(55), "nothing is held back any more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_word_counts() {
+    let bed = Bed::new();
+    let mut calls = JoinSet::new();
+    for (who, said) in [(1, 30), (2, 1)] {
+        let bed = bed.clone();
+        calls.spawn(async move {
+            let answer = |n| if n == 1 { Err(throttled(Some(said))) } else { Ok(()) };
+            bed.call(ask(who), ms(10) * who, answer).await
+        });
+    }
+    calls.join_all().await.into_iter().for_each(|result| result.unwrap());
+    let again: Vec<Duration> = bed.calls()[2..].iter().map(|call| call.at).collect();
+    assert!(again.iter().all(|at| *at >= s(30)), "{again:?}");
+}
