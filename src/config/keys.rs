@@ -212,6 +212,58 @@ pub(super) const KEYS: &[Key] = &[
         "How long a pinned version is fresh, since it never changes, where the class does not say.",
     ),
     key(
+        "limits.roomBytes",
+        "number of bytes",
+        "33554432",
+        "Replies and answers of more than 64 KiB that are held at once, a quarter of it for answers; beyond it mounts wait, then \
+         kubelet is asked to try again. Four times `answerBytes` at least, which is also what holds where that is larger.",
+    ),
+    key("limits.callsInFlight", "number", "32", "Calls to one endpoint of a backend at once."),
+    key(
+        "limits.callsPerPrincipal",
+        "number",
+        "8",
+        "The same, of one pod or whoever else a session belongs to.",
+    ),
+    key(
+        "limits.callsQueued",
+        "number",
+        "1024",
+        "Calls that wait for their turn at one endpoint; one principal may take up half of it. Beyond it kubelet is asked \
+         to try again.",
+    ),
+    key("limits.callsPerSecond", "number", "100", "Calls a second to one endpoint, in the long run."),
+    key("limits.callsBurst", "number", "200", "Calls at once to one endpoint after a time of rest."),
+    key("limits.loginAttempts", "number", "2", "Attempts of a login, a renewal or a revocation."),
+    key("limits.readAttempts", "number", "3", "Attempts of a read."),
+    key("limits.attempt", "duration", "15s", "Longest attempt."),
+    key(
+        "limits.backoff",
+        "duration",
+        "200ms",
+        "Longest pause before a second attempt, of which chance takes a part; it doubles with each.",
+    ),
+    key(
+        "limits.backoffMax",
+        "duration",
+        "5s",
+        "Longest pause before any attempt, where the backend asks for none.",
+    ),
+    key(
+        "limits.breakerAfter",
+        "number",
+        "10",
+        "Failures in a row after which an endpoint is left alone: it cannot be reached, does not answer, or answers with \
+         failures of its own.",
+    ),
+    key(
+        "limits.breakerOpen",
+        "duration",
+        "5s",
+        "For how long; it doubles each time that the endpoint is not back. Calls are refused at once meanwhile.",
+    ),
+    key("limits.breakerOpenMax", "duration", "60s", "For how long at most."),
+    key(
         "limits.drain",
         "duration",
         "25s",

@@ -141,6 +141,7 @@ pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result
 
 fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findings: &mut Findings) -> Config {
     let limits = root.section("limits", findings);
+    let answer_bytes = limits.number("answerBytes", 1024..=1 << 30, findings);
     let defaults = (engine::Limits::default(), Patience::default());
     let versions = root.section("versions", findings);
     let audit = root.section("audit", findings);
@@ -152,11 +153,10 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
         version_key: versions.text("keyFile", findings).map(PathBuf::from),
         limits: engine::Limits {
             mounts: limits.number("mountsInFlight", 1..=1_000_000, findings).unwrap_or(defaults.0.mounts),
-            room_bytes: defaults.0.room_bytes,
-            answer_bytes: limits
-                .number("answerBytes", 1024..=1 << 30, findings)
-                .unwrap_or(defaults.0.answer_bytes),
+            room_bytes: room_bytes(&limits, findings, answer_bytes.unwrap_or(defaults.0.answer_bytes)),
+            budget: budget(&limits, findings),
             keep: keep(root, &limits, findings, defaults.0.keep),
+            answer_bytes: answer_bytes.unwrap_or(defaults.0.answer_bytes),
         },
         drain: limits.duration("drain", findings).unwrap_or(DRAIN),
         #[cfg(feature = "net")]
@@ -192,6 +192,44 @@ fn ignored(environment: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
     #[cfg(not(feature = "vault"))]
     let names = [];
     names.into_iter().filter(|name| environment(name).is_some()).collect()
+}
+
+/// The largest answer must fit the part that is for answers.
+fn room_bytes(limits: &Section<'_>, findings: &mut Findings, answer_bytes: usize) -> usize {
+    let least = answer_bytes * engine::Limits::ANSWERS;
+    let Some(bytes) = limits.number("roomBytes", 1024..=1 << 32, findings) else {
+        return engine::Limits::default().room_bytes.max(least);
+    };
+    if bytes < least {
+        let what = "is less than four times `limits.answerBytes`";
+        findings.add("limits.roomBytes", limits.node(), what, String::new());
+    }
+    bytes
+}
+
+fn budget(limits: &Section<'_>, findings: &mut Findings) -> engine::budget::Limits {
+    let default = engine::budget::Limits::default();
+    let mut number = |name, most, default| limits.number(name, 1..=most, findings).unwrap_or(default);
+    let counts = engine::budget::Limits {
+        in_flight: number("callsInFlight", 10_000, default.in_flight),
+        per_principal: number("callsPerPrincipal", 10_000, default.per_principal),
+        queue: number("callsQueued", 1_000_000, default.queue),
+        per_second: number("callsPerSecond", 1_000_000, default.per_second),
+        burst: number("callsBurst", 1_000_000, default.burst),
+        exchanges: number("loginAttempts", 10, default.exchanges),
+        reads: number("readAttempts", 10, default.reads),
+        breaker_after: number("breakerAfter", 1_000_000, default.breaker_after),
+        ..default
+    };
+    let mut span = |name, default| limits.duration(name, findings).unwrap_or(default);
+    engine::budget::Limits {
+        attempt: span("attempt", default.attempt),
+        backoff: span("backoff", default.backoff),
+        backoff_max: span("backoffMax", default.backoff_max),
+        breaker_open: span("breakerOpen", default.breaker_open),
+        breaker_open_max: span("breakerOpenMax", default.breaker_open_max),
+        ..counts
+    }
 }
 
 const DRAIN: Duration = Duration::from_secs(25);

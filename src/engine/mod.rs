@@ -9,7 +9,7 @@
 //! want the same, `wire` is what goes out.
 
 mod account;
-mod budget;
+pub mod budget;
 mod current;
 mod delivered;
 mod fetch;
@@ -61,10 +61,17 @@ pub struct Limits {
     pub mounts: usize,
     /// Largest encoded answer, in bytes: the driver's own limit of 4 MiB less a margin.
     pub answer_bytes: usize,
-    /// Replies and answers that are held at once, in bytes, besides what is kept.
+    /// Large replies and answers that are held at once, in bytes, besides what is kept: a quarter of it for answers.
     pub room_bytes: usize,
     /// What is kept between mounts.
     pub keep: Keep,
+    /// Calls to backends.
+    pub budget: budget::Limits,
+}
+
+impl Limits {
+    /// The part of the room that is for answers. They leave as fast as the driver reads, and replies wait for them.
+    pub const ANSWERS: usize = 4;
 }
 
 impl Default for Limits {
@@ -74,6 +81,7 @@ impl Default for Limits {
             answer_bytes: (4 << 20) - (64 << 10),
             room_bytes: 32 << 20,
             keep: Keep::default(),
+            budget: budget::Limits::default(),
         }
     }
 }
@@ -112,7 +120,11 @@ pub struct Engine {
     memory: Arc<Memory>,
     outages: Outages,
     issued: Issued,
+    /// For replies.
     room: Room,
+    /// For encoded answers. A room of its own: a mount that waits here holds replies, and nobody in here waits for room
+    /// there, so that no two mounts wait for each other.
+    answers: Room,
     /// Mounts.
     tasks: TaskTracker,
     /// What goes out to backends.
@@ -151,7 +163,7 @@ pub struct Delivery {
     pub rendered: Rendered,
     /// What it was made from.
     pub plan: Arc<Plan>,
-    /// The room that it takes: to be held until the answer is written.
+    /// The room that its bytes take, to be held until they have gone.
     pub claims: Vec<Claim>,
 }
 
@@ -176,7 +188,7 @@ impl Engine {
         };
         Arc::new(Self {
             backends: parts.stores.iter().map(backend).collect(),
-            budgets: Budgets::new(parts.clock, parts.metrics.clone()),
+            budgets: Budgets::new(parts.clock, parts.metrics.clone(), parts.limits.budget),
             memory: Arc::new(Memory::new(&parts.limits.keep, &parts.metrics)),
             outages: Outages::default(),
             issued: Issued::default(),
@@ -184,7 +196,8 @@ impl Engine {
             plans: Plans::default(),
             delivered: Delivered::default(),
             current,
-            room: Room::new(parts.limits.room_bytes),
+            room: Room::new(parts.limits.room_bytes - parts.limits.room_bytes / Limits::ANSWERS),
+            answers: Room::new(parts.limits.room_bytes / Limits::ANSWERS),
             tasks: TaskTracker::new(),
             work: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -263,8 +276,24 @@ impl Engine {
         let materials = got.iter().map(|got| got.as_ref().map(|got| Arc::clone(&got.material)));
         let fetched = Fetched::new(permitted.plan(), materials.collect()).ok_or_else(bug)?;
         let rendered = render(permitted.plan(), &fetched, &self.parts.version_key, live.limits.answer_bytes)?;
-        let claims = got.into_iter().flatten().filter_map(|got| got.claim).collect();
+        let mut claims = self.room_for(&rendered, order.deadline).await?;
+        claims.extend(got.into_iter().flatten().filter_map(|got| got.claim));
         Ok(Delivery { rendered, plan: Arc::clone(&planned.plan), claims })
+    }
+
+    /// Takes the room that the encoded answer will need, in one piece, before the mount counts as delivered.
+    async fn room_for(&self, rendered: &Rendered, deadline: Instant) -> Result<Vec<Claim>, Problem> {
+        if rendered.bytes() <= Claim::FREE {
+            return Ok(Vec::new());
+        }
+        let now = self.parts.clock.now();
+        // A little earlier than the mount itself is given up, so that it ends with the reason that counts.
+        let until = now + deadline.since(now).saturating_sub(TIME_MIN);
+        let claim = self.answers.claim();
+        match self.parts.clock.until(until, claim.take(rendered.bytes())).await {
+            Some(true) => Ok(vec![claim]),
+            Some(false) | None => Err(crowded()),
+        }
     }
 
     /// Writes the counts of unchanged deliveries that are due, where those have no lines of their own, and lets go of what
@@ -325,6 +354,11 @@ pub fn bug() -> Problem {
 fn busy() -> Problem {
     Problem::new(Reason::Busy, "the agent has as many mounts at work as it takes")
         .remedy("kubelet tries again; raise `limits.mountsInFlight` if it lasts")
+}
+
+fn crowded() -> Problem {
+    Problem::new(Reason::Busy, "the agent holds as many large answers as it has room for")
+        .remedy("kubelet tries again; raise `limits.roomBytes` if it lasts")
 }
 
 /// What a mount ends in that is still at work when the agent goes.

@@ -40,6 +40,7 @@ pub struct Rendered {
     files: Vec<File>,
     versions: Vec<ObjectVersion>,
     digest: Digest,
+    bytes: usize,
 }
 
 impl Rendered {
@@ -56,6 +57,11 @@ impl Rendered {
     /// Changes exactly when a path, a mode or a content does.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Bytes of the encoded answer.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The parts, for the encoder.
@@ -163,7 +169,7 @@ fn finish(files: Vec<File>, key: &VersionKey, answer_bytes_max: usize) -> Result
         all.extend_from_slice(&file.mode.bits().to_be_bytes());
         versions.push(ObjectVersion { id: file.path.as_str().to_owned(), version });
     }
-    Ok(Rendered { digest: key.0.digest(&[&all]), files, versions })
+    Ok(Rendered { digest: key.0.digest(&[&all]), files, versions, bytes })
 }
 
 fn label(plan: &Plan, spec: &FileSpec) -> String {

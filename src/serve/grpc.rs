@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tonic::{Request, Response, Status};
 
 use super::code::status;
-use super::guard::Admission;
+use super::guard::{Admission, Held};
 use crate::dialect::Dialect;
 use crate::driver;
 use crate::engine::{self, Engine, Order, Origin};
@@ -52,7 +52,13 @@ impl CsiDriverProvider for Provider {
             origin: Origin::Driver,
         };
         match self.engine.mount(order).await {
-            Ok(delivery) => Ok(Response::new(response(delivery.rendered))),
+            Ok(delivery) => {
+                let mut answer = Response::new(response(delivery.rendered));
+                if !delivery.claims.is_empty() {
+                    answer.extensions_mut().insert(Held::new(delivery.claims));
+                }
+                Ok(answer)
+            }
             Err(problems) => Err(status(&problems)),
         }
     }

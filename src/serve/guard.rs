@@ -22,6 +22,7 @@ use super::code::{is_final, status};
 use crate::clock::{Clock, Instant};
 use crate::engine::{self, Engine};
 use crate::error::{Problem, Reason};
+use crate::room::Claim;
 use crate::telemetry::Metrics;
 
 /// What the layer tells the handler of a mount.
@@ -31,6 +32,19 @@ pub(super) struct Admission {
     pub(super) deadline: Instant,
     /// Set once the engine has it, and will account for it.
     pub(super) begun: Arc<AtomicBool>,
+}
+
+/// The room that an answer takes, from the handler to the socket: given back when the last byte has been written, or
+/// with the connection.
+#[derive(Clone)]
+pub(super) struct Held {
+    _claims: Arc<[Claim]>,
+}
+
+impl Held {
+    pub(super) fn new(claims: Vec<Claim>) -> Self {
+        Self { _claims: claims.into() }
+    }
 }
 
 /// The routes of one socket behind the layer.
@@ -94,7 +108,9 @@ impl Guard {
             }
             _ => {
                 let metrics = self.metrics.clone();
-                response.map(|inner| tonic::body::Body::new(FinalBody { inner, metrics }))
+                let (mut parts, inner) = response.into_parts();
+                let held = parts.extensions.remove::<Held>();
+                Response::from_parts(parts, tonic::body::Body::new(FinalBody { inner, metrics, held }))
             }
         }
     }
@@ -161,10 +177,23 @@ fn grpc_status(headers: &HeaderMap) -> Option<Code> {
     headers.get(GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
-/// A body whose trailers carry a final code whatever the encoder meets.
+/// A body whose trailers carry a final code whatever the encoder meets, and whose bytes hold their room.
 struct FinalBody {
     inner: tonic::body::Body,
     metrics: Metrics,
+    held: Option<Held>,
+}
+
+/// Bytes that wait to be written, with the room that they take.
+struct Unwritten {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Unwritten {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Body for FinalBody {
@@ -184,7 +213,12 @@ impl Body for FinalBody {
                 self.metrics.code_replaced();
                 trailers.insert(GRPC_STATUS, HeaderValue::from(i32::from(Code::Internal)));
             }
-            Ok(frame)
+            Ok(match &self.held {
+                Some(held) => {
+                    frame.map_data(|bytes| Bytes::from_owner(Unwritten { bytes, _held: held.clone() }))
+                }
+                None => frame,
+            })
         }))
     }
 

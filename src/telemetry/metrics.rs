@@ -151,6 +151,9 @@ struct Inner {
     cache_entries: Gauge,
     sessions: Family<StoreLabels, Gauge>,
     logins: Family<LoginLabels, Counter>,
+    queue_seconds: Family<QueueLabels, Histogram>,
+    retries: Family<RetryLabels, Counter>,
+    breaker_open: Family<StoreLabels, Gauge>,
     sockets: Sockets,
     volumes: Option<Volumes>,
 }
@@ -196,6 +199,9 @@ impl Metrics {
             cache_entries: add(&mut registry, &names::CACHE_ENTRIES, Gauge::default()),
             sessions: add(&mut registry, &names::SESSIONS, Family::default()),
             logins: add(&mut registry, &names::LOGINS, Family::default()),
+            queue_seconds: add(&mut registry, &names::QUEUE_SECONDS, Family::new_with_constructor(seconds)),
+            retries: add(&mut registry, &names::RETRIES, Family::default()),
+            breaker_open: add(&mut registry, &names::BREAKER_OPEN, Family::default()),
             sockets,
             volumes,
             registry,
@@ -276,6 +282,30 @@ impl Metrics {
         [Counted::new(&self.0.cache_entries, 1), Counted::new(&self.0.cache_bytes, bytes)]
     }
 
+    /// A call to a backend waited so long for its turn.
+    pub fn queued(&self, store: &StoreName, first: bool, waited: Duration) {
+        let priority = if first { "first" } else { "refresh" };
+        let labels = QueueLabels { store: store.as_str().to_owned(), priority };
+        self.0.queue_seconds.get_or_create(&labels).observe(waited.as_secs_f64());
+    }
+
+    /// A call to a backend is made again, since the one before met this.
+    pub fn retry(&self, store: &StoreName, reason: Reason) {
+        let labels = RetryLabels { store: store.as_str().to_owned(), reason: reason.label() };
+        self.0.retries.get_or_create(&labels).inc();
+    }
+
+    /// The breaker of one of the store's endpoints is open now, or no longer.
+    pub fn breaker(&self, store: &StoreName, open: bool) {
+        let gauge =
+            self.0.breaker_open.get_or_create_owned(&StoreLabels { store: store.as_str().to_owned() });
+        if open {
+            gauge.inc()
+        } else {
+            gauge.dec()
+        };
+    }
+
     /// The volumes' own metric; `None` where it is switched off.
     pub fn volumes(&self) -> Option<&Volumes> {
         self.0.volumes.as_ref()
@@ -351,6 +381,18 @@ struct CacheLabels {
 struct LoginLabels {
     store: String,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    store: String,
+    priority: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RetryLabels {
+    store: String,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -17,6 +17,8 @@ pub(super) const BACKEND_REQUESTS: Name =
     name("latchkey_backend_requests", "Requests to backends, by what came of them");
 pub(super) const BACKEND_SECONDS: Name =
     name("latchkey_backend_seconds", "Time from a request to a backend to the end of its answer");
+pub(super) const BREAKER_OPEN: Name =
+    name("latchkey_breaker_open", "Endpoints of a store that are left alone since they fail all the time");
 pub(super) const BUILD: Name = name("latchkey_build", "The version that runs");
 pub(super) const CACHE: Name =
     name("latchkey_cache", "How objects were come by, and logins that were not tried");
@@ -38,6 +40,10 @@ pub(super) const MOUNT_SECONDS: Name =
 pub(super) const MOUNTS: Name = name("latchkey_mounts", "Mounts answered");
 pub(super) const PANICS: Name = name("latchkey_panics", "Panics, each a bug");
 pub(super) const SESSIONS: Name = name("latchkey_sessions", "Sessions that are kept");
+pub(super) const QUEUE_SECONDS: Name =
+    name("latchkey_queue_seconds", "Time that a call to a backend waited for its turn");
+pub(super) const RETRIES: Name =
+    name("latchkey_retries", "Calls to backends that were made again, by what the one before had met");
 pub(super) const SOCKET: Name =
     name("latchkey_socket", "The state that a provider's socket is in has the value 1");
 pub(super) const VOLUME_LAST_SUCCESS: Name = name(

@@ -153,6 +153,42 @@ fn a_process_may_not_end_before_it_is_unwell() {
 }
 
 #[test]
+fn every_bound_of_the_calls_to_an_endpoint_is_a_key() {
+    let budget = read(
+        "limits: { callsInFlight: 1, callsPerPrincipal: 2, callsQueued: 3, callsPerSecond: 4, callsBurst: 5, \
+         loginAttempts: 6, readAttempts: 7, attempt: 8s, backoff: 9s, backoffMax: 10s, breakerAfter: 11, \
+         breakerOpen: 12s, breakerOpenMax: 13s }\n",
+    )
+    .unwrap()
+    .limits
+    .budget;
+    let counts = [
+        budget.in_flight,
+        budget.per_principal,
+        budget.queue,
+        budget.per_second,
+        budget.burst,
+        budget.exchanges,
+        budget.reads,
+        budget.breaker_after,
+    ];
+    assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 11]);
+    let spans =
+        [budget.attempt, budget.backoff, budget.backoff_max, budget.breaker_open, budget.breaker_open_max];
+    assert_eq!(spans.map(|span| span.as_secs()), [8, 9, 10, 12, 13]);
+}
+
+#[test]
+fn the_largest_answer_fits_the_room_for_answers() {
+    let room = |text: &str| read(text).unwrap().limits.room_bytes;
+    assert_eq!(room(""), 32 << 20);
+    assert_eq!(room("limits: { roomBytes: 16515072 }"), 16_515_072);
+    assert_eq!(room("limits: { answerBytes: 50000000 }"), 200_000_000, "it grows with the answers");
+    let text = refused("limits: { roomBytes: 16515071 }");
+    assert!(text.contains("limits.roomBytes") && text.contains("four times `limits.answerBytes`"), "{text}");
+}
+
+#[test]
 fn a_key_with_nothing_behind_it_is_no_key_that_was_left_out() {
     for (text, path) in [
         ("policy:\n  rules:\n  # - { namespaces: [a] }\n", "policy.rules"),

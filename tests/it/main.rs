@@ -19,6 +19,7 @@ mod dialect_vault;
 mod driver;
 mod endpoint;
 mod engine;
+mod engine_budget;
 mod examples;
 mod go;
 mod layers;

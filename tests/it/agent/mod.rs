@@ -12,6 +12,7 @@ mod flavours;
 mod floods;
 mod holders;
 mod hostile;
+mod large;
 mod load;
 mod mount;
 mod process;

@@ -17,8 +17,17 @@ pub(crate) fn threads(agent: &Agent) -> usize {
 
 /// Resident memory, in KiB.
 pub(crate) fn resident(agent: &Agent) -> u64 {
+    memory(agent, "VmRSS:")
+}
+
+/// The most that it ever had, in KiB.
+pub(crate) fn peak(agent: &Agent) -> u64 {
+    memory(agent, "VmHWM:")
+}
+
+fn memory(agent: &Agent, figure: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", pid(agent))).expect("its status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+    let line = status.lines().find(|line| line.starts_with(figure)).expect("its memory");
     line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
 }
 

@@ -25,6 +25,10 @@ fn used() -> Metrics {
     }
     metrics.backend(&StoreName::parse("vault").unwrap(), "read", "2xx", Duration::from_millis(3));
     metrics.socket("latchkey", SocketState::Bound);
+    let store = StoreName::parse("vault").unwrap();
+    metrics.queued(&store, true, Duration::from_millis(3));
+    metrics.retry(&store, Reason::Upstream);
+    metrics.breaker(&store, true);
     Refusal::ALL.into_iter().for_each(|why| metrics.connection_refused(why));
     metrics.volumes().unwrap().delivered("shop", "web-0", "secrets");
     metrics.store("vault");
