@@ -11,7 +11,7 @@ use latchkey::secret::Secret;
 use latchkey::store::{Cx, Manners, Proof, Scope, Session, Store};
 
 use super::local::Embedded;
-use super::{Bed, Identity, Who};
+use super::{Backend, Identity, Who};
 
 /// What is wrong with a store.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl Store for Liar {
     }
 }
 
-impl Bed for Liar {
+impl Backend for Liar {
     fn store(&self) -> &dyn Store {
         self
     }
