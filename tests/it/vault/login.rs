@@ -120,7 +120,7 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
     let check = "check that the auth mount is a kubernetes or a jwt one, and that no proxy changes replies";
     let foreign =
         "unexpected reply, is a proxy in the way?; check the address: the reply is not a JSON object";
-    let empty = "is empty; check that the path answers this method with a secret";
+    let empty = "is empty; check the address, and whether a proxy is in the way";
     let mfa = r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"CANARY"}}}"#;
     let wrapped = r#"{"wrap_info":{"token":"hvs.CANARY"},"auth":null}"#;
     for (status, body, reason, text) in [
