@@ -101,7 +101,7 @@ fn is_token_char(c: char) -> bool {
 /// letters, capitals and digits take turns, which they do in nothing that people name.
 fn is_token(run: &str) -> bool {
     let starts = (0..run.len()).filter(|at| *at == 0 || !run.as_bytes()[at - 1].is_ascii_alphanumeric());
-    starts.map(|at| &run[at..]).any(is_marked)
+    starts.filter_map(|at| run.get(at..)).any(is_marked)
         || is_random(run)
         || run.split(['/', '.', '=']).any(|part| part.len() >= LONG_BYTES || is_random(part))
 }

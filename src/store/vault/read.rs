@@ -3,7 +3,6 @@
 use http::Method;
 
 use super::envelope::Envelope;
-use super::material::material;
 use super::refusal::Purpose;
 use super::server::{Asked, Server};
 use crate::error::{Fault, Problem, Reason, Retry};
@@ -29,7 +28,7 @@ impl Server<'_> {
             .map_err(|unusable| self.unusable(&purpose, &reply, unusable))?;
         match &envelope.data {
             Some(data) if !(envelope.bare && data.contains_key("errors")) => {
-                Ok(material(&envelope, data, self.access.flavour, wanted, issued))
+                Ok(self.material(&reply, &envelope, data, wanted, issued))
             }
             _ => Err(self.without_data(&envelope)),
         }
