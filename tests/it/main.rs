@@ -16,11 +16,13 @@ mod configuration;
 mod contract;
 mod daemonset;
 mod driver;
+mod endpoint;
 mod examples;
 mod go;
 mod layers;
 mod local;
 mod native;
+mod net;
 mod openbao;
 mod papers;
 mod reference;
@@ -33,3 +35,5 @@ mod text;
 mod tidy;
 mod vault;
 mod yaml;
+#[cfg(feature = "net")]
+#[cfg(feature = "net")]
