@@ -15,8 +15,10 @@ use crate::text::short;
 impl Server<'_> {
     /// Sends the request that the locator is.
     pub(super) async fn read(&self, session: &Session, wanted: &Locator) -> Result<Material, Fault> {
-        let method = Method::from_bytes(wanted.method.as_bytes()).map_err(|_| {
-            let what = format!("`{}` is no HTTP method", short(&wanted.method));
+        // `CONNECT` names no path: it would make a tunnel of the connection.
+        let method = Method::from_bytes(wanted.method.as_bytes()).ok().filter(|one| one != Method::CONNECT);
+        let method = method.ok_or_else(|| {
+            let what = format!("`{}` is no method that reads a path", short(&wanted.method));
             self.never(Problem::new(Reason::Invalid, what).remedy("correct the method, or leave it out"))
         })?;
         let body = wanted.args.as_ref().map(|args| &args.json);

@@ -131,6 +131,8 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
         (200, r#"{"auth":null}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"auth":{}}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"auth":{"client_token":""}}"#, Reason::Login, format!("{none}; {check}")),
+        (200, r#"{"auth":{"client_token":"hvs.CANARY\nx"}}"#, Reason::Login, format!("{none}; {check}")),
+        (200, r#"{"auth":{"client_token":"hvs.CANARY é"}}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"data":{"value":"CANARY-value"}}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"warnings":["look there"]}"#, Reason::Login, format!("{none}: look there; {check}")),
         (
@@ -167,7 +169,7 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
         let wanted = "at SITE: login of `shop/web` as role `web` at auth mount `kubernetes` in namespace `team`";
         assert_eq!(bench.told(&fault), format!("{wanted}: {text}"));
     }
-    assert_eq!(bench.kit.requests(), 15);
+    assert_eq!(bench.kit.requests(), 17);
 }
 
 #[tokio::test]
