@@ -22,7 +22,9 @@ mod go;
 mod layers;
 mod local;
 mod native;
+#[cfg(feature = "net")]
 mod net;
+#[cfg(feature = "vault")]
 mod openbao;
 mod papers;
 mod reference;
@@ -30,10 +32,9 @@ mod render;
 mod several;
 mod support;
 mod telemetry;
+#[cfg(feature = "net")]
 mod testkit;
 mod text;
 mod tidy;
 mod vault;
 mod yaml;
-#[cfg(feature = "net")]
-#[cfg(feature = "net")]

@@ -7,7 +7,6 @@ mod cluster;
 mod contract;
 mod front;
 mod logins;
-mod mounts;
 mod outages;
 mod server;
 mod store;

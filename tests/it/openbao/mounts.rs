@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use latchkey::clock::{Clock, Wall};
 use latchkey::driver::{Client, Flavour, Limit, Mounted, Pod, PodToken, Refusal, request};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tonic::Code;
 
 use super::bed::bed;
@@ -34,7 +35,11 @@ impl Node {
             agent.path("audit.jsonl").display(),
         );
         std::fs::write(agent.path("latchkey.yaml"), text).unwrap();
-        agent.run();
+        let log = std::fs::File::create(agent.path("log.jsonl")).unwrap();
+        let mut command = agent.command();
+        command.args(["--providers", "latchkey,vault,openbao"]).stdout(Stdio::null()).stderr(log);
+        agent.child = Some(command.spawn().unwrap());
+        agent.wait_until("it is ready", |agent| agent.get("/readyz").is_some_and(|(code, _)| code == 200));
         Self { agent, front }
     }
 
@@ -232,6 +237,9 @@ async fn pods_of_many_accounts_log_in_each_and_read_each() {
 }
 
 async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
+    // One at a time: each wants the machine for itself.
+    static STORM: Mutex<()> = Mutex::const_new(());
+    let _alone = STORM.lock().await;
     let node = Node::start("", "").await;
     let objects = objects(name, 4).await;
     let mut pods = Vec::new();
@@ -251,8 +259,8 @@ async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
     let seen = (node.front.count("login"), node.front.count(&format!("GET secret/data/app/{name}")));
     assert_eq!(seen, (PODS, reads), "{:?}", node.front.counts());
     assert_eq!(node.front.counts().values().sum::<usize>(), PODS + reads, "and nothing else");
-    // An unoptimised build of two cores; the release ring's figure is smaller.
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    // What is shipped takes a fraction of it (`benches/load/run-vault`); here everything is unoptimised and traced.
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
