@@ -115,16 +115,17 @@ impl Liar {
 
     fn distort(&self, mut material: Material) -> Material {
         let part = &mut material.parts[0];
-        match self.lie {
-            Lie::Trims => {
-                for value in part.fields.values_mut() {
-                    let text = std::str::from_utf8(value.expose()).unwrap().trim_end().to_owned();
-                    *value = Secret::from_text(text);
-                }
+        if self.lie == Lie::Trims {
+            for value in part.fields.values_mut() {
+                let text = std::str::from_utf8(value.expose()).unwrap().trim_end().to_owned();
+                *value = Secret::from_text(text);
             }
-            Lie::OneVersion => part.version = Some("1".to_owned()),
-            Lie::Remembers => return self.first.lock().unwrap().get_or_insert(material).clone(),
-            _ => {}
+        }
+        if self.lie == Lie::OneVersion {
+            part.version = Some("1".to_owned());
+        }
+        if self.lie == Lie::Remembers {
+            return self.first.lock().unwrap().get_or_insert(material).clone();
         }
         material
     }
