@@ -65,7 +65,7 @@ fn the_defaults_that_the_page_tells_are_those_that_hold() {
         told.then(|| format!("{section}: {{ {key}: {} }}\n", cells[3]))
     });
     let rows: Vec<String> = rows.collect();
-    assert_eq!(rows.len(), 18, "{rows:?}");
+    assert_eq!(rows.len(), 32, "{rows:?}");
     for row in rows {
         assert_eq!(format!("{:?}", read(&row).unwrap()), format!("{:?}", read("").unwrap()), "{row}");
     }

@@ -26,7 +26,9 @@ mod layers;
 mod lint;
 mod local;
 mod native;
+#[cfg(feature = "net")]
 mod net;
+#[cfg(feature = "vault")]
 mod openbao;
 mod papers;
 mod policy;

@@ -7,34 +7,40 @@ use zeroize::Zeroizing;
 
 use super::envelope::{Auth, Envelope, WrapInfo};
 use super::json::{Object, Text, Value, write_list, write_object};
+use super::server::Server;
 use crate::clock::Instant;
 use crate::model::go::Json;
 use crate::model::locator::vault::{Flavour, GET, Locator};
 use crate::model::{Kind, Lease, LeaseId, Material, Part};
+use crate::net::Reply;
 use crate::secret::Secret;
 
-/// What a reply with `data` brought.
-pub(super) fn material(
-    envelope: &Envelope<'_>,
-    data: &Object<'_>,
-    flavour: Flavour,
-    wanted: &Locator,
-    issued: Instant,
-) -> Material {
-    // An object below `data` is what KV version 2 wraps its secret in.
-    let inner = match data.get("data") {
-        Some(Value::Object(inner)) => Some(inner),
-        _ => None,
-    };
-    let version = inner.and(version(data));
-    let kind = kind(envelope, version, wanted, issued);
-    let fields = inner.unwrap_or(data).iter().map(|(name, value)| (name.to_string(), field(value)));
-    let part = Part {
-        version: version.map(str::to_owned),
-        body: whole(envelope, data, flavour),
-        fields: fields.collect(),
-    };
-    Material { parts: vec![part], kind }
+impl Server<'_> {
+    /// What a reply with `data` brought.
+    pub(super) fn material(
+        &self,
+        reply: &Reply,
+        envelope: &Envelope<'_>,
+        data: &Object<'_>,
+        wanted: &Locator,
+        issued: Instant,
+    ) -> Material {
+        // An object below `data` is what KV version 2 wraps its secret in.
+        let inner = match data.get("data") {
+            Some(Value::Object(inner)) => Some(inner),
+            _ => None,
+        };
+        let version = inner.and(version(data));
+        let fields = inner.unwrap_or(data).iter().map(|(name, value)| (name.to_string(), field(value)));
+        // Written anew it is seldom longer than it came, so that it is made in one piece.
+        let json = Json::new(reply.body.len());
+        let part = Part {
+            version: version.map(str::to_owned),
+            body: whole(json, envelope, data, self.access.flavour),
+            fields: fields.collect(),
+        };
+        Material { parts: vec![part], kind: kind(envelope, version, wanted, issued) }
+    }
 }
 
 /// A string is its bytes, anything else its JSON text.
@@ -92,9 +98,8 @@ fn kind(envelope: &Envelope<'_>, version: Option<&str>, wanted: &Locator, issued
 
 /// The whole reply, its fields in Go's order. Without a lease it has no `request_id`: its bytes shall change when the
 /// secret does, and not with every request.
-fn whole(envelope: &Envelope<'_>, data: &Object<'_>, flavour: Flavour) -> Secret {
+fn whole(mut json: Json, envelope: &Envelope<'_>, data: &Object<'_>, flavour: Flavour) -> Secret {
     let request_id = if envelope.lease_id.is_empty() { "" } else { &*envelope.request_id };
-    let mut json = Json::new(WHOLE_BYTES);
     json.raw("{\"request_id\":").string(request_id);
     json.raw(",\"lease_id\":").string(&envelope.lease_id);
     json.raw(",\"lease_duration\":").raw(&envelope.lease_duration.to_string());
@@ -115,9 +120,6 @@ fn whole(envelope: &Envelope<'_>, data: &Object<'_>, flavour: Flavour) -> Secret
     json.raw("}");
     json.finish()
 }
-
-/// Room for a small secret; a larger one makes it grow.
-const WHOLE_BYTES: usize = 1024;
 
 fn write_auth(json: &mut Json, auth: &Auth<'_>) {
     json.raw("{\"client_token\":").string(&auth.client_token);

@@ -3,7 +3,6 @@
 use http::Method;
 
 use super::envelope::Envelope;
-use super::material::material;
 use super::refusal::Purpose;
 use super::server::{Asked, Server};
 use crate::error::{Fault, Problem, Reason, Retry};
@@ -16,8 +15,10 @@ use crate::text::short;
 impl Server<'_> {
     /// Sends the request that the locator is.
     pub(super) async fn read(&self, session: &Session, wanted: &Locator) -> Result<Material, Fault> {
-        let method = Method::from_bytes(wanted.method.as_bytes()).map_err(|_| {
-            let what = format!("`{}` is no HTTP method", short(&wanted.method));
+        // `CONNECT` names no path: it would make a tunnel of the connection.
+        let method = Method::from_bytes(wanted.method.as_bytes()).ok().filter(|one| one != Method::CONNECT);
+        let method = method.ok_or_else(|| {
+            let what = format!("`{}` is no method that reads a path", short(&wanted.method));
             self.never(Problem::new(Reason::Invalid, what).remedy("correct the method, or leave it out"))
         })?;
         let body = wanted.args.as_ref().map(|args| &args.json);
@@ -29,7 +30,7 @@ impl Server<'_> {
             .map_err(|unusable| self.unusable(&purpose, &reply, unusable))?;
         match &envelope.data {
             Some(data) if !(envelope.bare && data.contains_key("errors")) => {
-                Ok(material(&envelope, data, self.access.flavour, wanted, issued))
+                Ok(self.material(&reply, &envelope, data, wanted, issued))
             }
             _ => Err(self.without_data(&envelope)),
         }

@@ -48,7 +48,6 @@ fn judge(status: u16) -> Verdict {
     use Reason::{Forbidden, Invalid, NotFound, Throttled, Upstream};
     use Retry::{Backoff, Login, Never};
     match status {
-        400 => verdict(Upstream, "the server refused the request", Never, ""),
         401 => verdict(Forbidden, "the server did not accept the token of the login", Login, ""),
         403 => verdict(Forbidden, "the server denied access", Never, ""),
         404 => verdict(NotFound, "there is nothing at this path", Never, "check the path; in a KV version 2 mount, `data/` follows the mount"),
@@ -61,6 +60,7 @@ fn judge(status: u16) -> Verdict {
         502 => Verdict { doubtful: true, ..verdict(Upstream, "what the server needs for it failed, or a proxy did", Backoff, "") },
         503 => verdict(Upstream, "the server is sealed, or under maintenance", Backoff, "unseal it"),
         504 => Verdict { doubtful: true, ..verdict(Upstream, "the server, or a proxy before it, waited too long", Backoff, "") },
+        400..500 => verdict(Upstream, "the server refused the request", Never, ""),
         500..600 => verdict(Upstream, "the server failed", Backoff, ""),
         _ => verdict(Upstream, "the server answered with a status that it never has", Never, "check the address, and whether a proxy is in the way"),
     }
@@ -70,8 +70,8 @@ impl Server<'_> {
     /// The failure that a status stands for.
     pub(super) fn refusal(&self, purpose: &Purpose<'_>, reply: &Reply) -> Fault {
         let Verdict { reason, what, retry, doubtful, remedy } = judge(reply.status);
+        let (reason, what, remedy) = self.circumstances(purpose, reply, (reason, what, remedy));
         let words = words(reply.body.expose());
-        let (reason, what, remedy) = self.circumstances(purpose, reply, &words, (reason, what, remedy));
         let said = match &words {
             Some(words) if words.is_empty() => String::new(),
             Some(words) => format!(": {words}"),
@@ -97,7 +97,6 @@ impl Server<'_> {
         &self,
         purpose: &Purpose<'_>,
         reply: &Reply,
-        words: &Option<String>,
         (reason, what, remedy): (Reason, &'static str, &'static str),
     ) -> (Reason, &'static str, String) {
         let same = (reason, what, remedy.to_owned());
@@ -117,7 +116,7 @@ impl Server<'_> {
                 let remedy = format!("allow it in a policy of the role `{}`", short(&self.access.role));
                 (reason, what, remedy)
             }
-            (Purpose::Read(_), 404) if words.is_some() => match deleted(reply.body.expose()) {
+            (Purpose::Read(_), 404) => match deleted(reply.body.expose()) {
                 Some(what) => (reason, what, "restore it, or ask for another version".to_owned()),
                 None => same,
             },
@@ -133,7 +132,12 @@ impl Server<'_> {
         let (what, remedy) = match why {
             Unusable::Empty => (
                 format!("the reply ({}) is empty", reply.status),
-                "check that the path answers this method with a secret",
+                match purpose {
+                    Purpose::Read(_) => "check that the path answers this method with a secret",
+                    Purpose::Login(_) | Purpose::Keep => {
+                        "check the address, and whether a proxy is in the way"
+                    }
+                },
             ),
             Unusable::Foreign => (
                 "unexpected reply, is a proxy in the way?".to_owned(),

@@ -99,9 +99,8 @@ fn headers(namespace: &str, session: Option<&Session>) -> Result<Vec<(HeaderName
         let index = token.iter().position(|b| *b == b'\n').map(|end| token.split_off(end).slice(1..));
         let named = [(HeaderName::from_static("x-vault-token"), Some(token)), (INDEX, index)];
         for (name, value) in named.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-            let mut value = HeaderValue::from_maybe_shared(value).map_err(|_| {
-                Problem::new(Reason::Upstream, "the login gave a token that cannot be sent back")
-            })?;
+            let mut value = HeaderValue::from_maybe_shared(value)
+                .map_err(|_| Problem::new(Reason::Bug, "a session is kept whose token no header can hold"))?;
             value.set_sensitive(true);
             headers.push((name, value));
         }

@@ -11,7 +11,7 @@ use latchkey::secret::Secret;
 use latchkey::store::{Cx, Manners, Proof, Scope, Session, Store};
 
 use super::local::Embedded;
-use super::{Bed, Identity, Who};
+use super::{Backend, Identity, Who};
 
 /// What is wrong with a store.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,16 +115,17 @@ impl Liar {
 
     fn distort(&self, mut material: Material) -> Material {
         let part = &mut material.parts[0];
-        match self.lie {
-            Lie::Trims => {
-                for value in part.fields.values_mut() {
-                    let text = std::str::from_utf8(value.expose()).unwrap().trim_end().to_owned();
-                    *value = Secret::from_text(text);
-                }
+        if self.lie == Lie::Trims {
+            for value in part.fields.values_mut() {
+                let text = std::str::from_utf8(value.expose()).unwrap().trim_end().to_owned();
+                *value = Secret::from_text(text);
             }
-            Lie::OneVersion => part.version = Some("1".to_owned()),
-            Lie::Remembers => return self.first.lock().unwrap().get_or_insert(material).clone(),
-            _ => {}
+        }
+        if self.lie == Lie::OneVersion {
+            part.version = Some("1".to_owned());
+        }
+        if self.lie == Lie::Remembers {
+            return self.first.lock().unwrap().get_or_insert(material).clone();
         }
         material
     }
@@ -171,7 +172,7 @@ impl Store for Liar {
     }
 }
 
-impl Bed for Liar {
+impl Backend for Liar {
     fn store(&self) -> &dyn Store {
         self
     }

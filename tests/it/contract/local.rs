@@ -8,7 +8,7 @@ use latchkey::store::local::{Config, Local, Verify};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::{Bed, Identity, Who};
+use super::{Backend, Identity, Who};
 use crate::support::issuer::{AUDIENCE, ISSUER, Issuer, claims};
 
 pub(super) struct Embedded {
@@ -36,7 +36,7 @@ impl Embedded {
     }
 }
 
-impl Bed for Embedded {
+impl Backend for Embedded {
     fn store(&self) -> &dyn Store {
         &self.store
     }

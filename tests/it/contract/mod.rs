@@ -1,4 +1,4 @@
-//! What every store promises, once for all of them: each clause is a function over a [`Bed`], and [`contract!`] makes
+//! What every store promises, once for all of them: each clause is a function over a [`Backend`], and [`contract!`] makes
 //! a test of each for one store. A store that passes may be put behind the engine without another look.
 
 mod clauses;
@@ -19,9 +19,9 @@ use latchkey::store::{Cx, Proof, Session, Store};
 pub(crate) use self::clauses::*;
 use crate::support::agent::pod;
 
-/// A backend with a store before it. Objects below `app/` are for [`Who::App`] and [`Who::AppToo`], those below
+/// A server (or a file) with a store before it. Objects below `app/` are for [`Who::App`] and [`Who::AppToo`], those below
 /// `other/` for [`Who::Other`].
-pub(crate) trait Bed {
+pub(crate) trait Backend {
     fn store(&self) -> &dyn Store;
     /// Creates an object of these fields, or replaces its content.
     async fn put(&self, path: &str, fields: &[(&str, &str)]);
@@ -91,13 +91,13 @@ pub(crate) fn cx() -> Cx {
 }
 
 /// One login; a fault is held against what is true of all of them.
-pub(crate) async fn log_in(bed: &impl Bed, cx: &Cx, identity: &Identity) -> Result<Session, Fault> {
+pub(crate) async fn log_in(bed: &impl Backend, cx: &Cx, identity: &Identity) -> Result<Session, Fault> {
     let answer = bed.store().authenticate(cx, &identity.access, identity.proof()).await;
     answer.inspect_err(|fault| quiet(fault, identity))
 }
 
 /// Logs in as somebody who may.
-pub(crate) async fn session(bed: &impl Bed, who: Who) -> (Identity, Session) {
+pub(crate) async fn session(bed: &impl Backend, who: Who) -> (Identity, Session) {
     let identity = bed.identity(who);
     let session = log_in(bed, &cx(), &identity).await.map_err(|fault| fault.problem.to_string());
     (identity, session.expect("a login"))
@@ -105,7 +105,7 @@ pub(crate) async fn session(bed: &impl Bed, who: Who) -> (Identity, Session) {
 
 /// One fetch: as many answers as were asked for, and each fault held against what is true of all of them.
 pub(crate) async fn fetch(
-    bed: &impl Bed,
+    bed: &impl Backend,
     identity: &Identity,
     session: &Session,
     paths: &[&str],
@@ -125,7 +125,7 @@ pub(crate) async fn fetch(
 
 /// The fields of one object that is there.
 pub(crate) async fn fields(
-    bed: &impl Bed,
+    bed: &impl Backend,
     identity: &Identity,
     session: &Session,
     path: &str,

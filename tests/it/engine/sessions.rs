@@ -264,15 +264,15 @@ async fn a_token_that_the_api_server_would_believe_goes_nowhere() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_loses_nothing() {
     let world = World::new(Setup::default());
-    world.backend.state().login_delay = Duration::from_secs(20);
-    world.backend.state().read_delay = Duration::from_secs(20);
+    world.backend.state().login_delay = Duration::from_secs(12);
+    world.backend.state().read_delay = Duration::from_secs(12);
     let claims = world.claims(&web(1));
     let problems = world.mount_with(&web(1), ONE, &claims, Duration::from_secs(10)).await.unwrap_err();
     assert_eq!(problems.reason(), Reason::Timeout);
-    world.pass(15).await;
+    world.pass(5).await;
     let problems = world.mount_with(&web(1), ONE, &claims, Duration::from_secs(10)).await.unwrap_err();
     assert!(problems.text().contains("secret `s0`"), "{problems}");
-    world.pass(15).await;
+    world.pass(5).await;
     world.mount(&web(1), ONE).await.unwrap();
     assert_eq!(world.backend.counts(), (1, 1));
 }

@@ -1,40 +1,26 @@
 //! One server for all tests, with what they read: it starts with the first of them, and ends with the process. What a
 //! test changes has a name of its own; what seals or kills a server has its own server.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
-use tokio::runtime::{Handle, Runtime};
 
 use super::admin::Admin;
 use super::cluster::{AUDIENCE, Cluster, REVIEWER};
 use super::front::Front;
-use super::listen::Authority;
 use super::server::{Server, Storage};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
-/// The server, the cluster that it trusts, and the authority that both have their certificates from.
+/// The server, and the cluster whose tokens it takes.
 pub(super) struct Bed {
     pub(super) admin: Admin,
     pub(super) cluster: Cluster,
     pub(super) server: Server,
-    authority: Authority,
-    /// Outlives the tests' own runtimes; the listeners run on it. There until the bed is dropped.
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        // On a runtime's own thread, which must not wait.
-        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
-    }
 }
 
 /// The bed that all tests share.
-pub(super) fn bed() -> &'static Bed {
-    static BED: OnceLock<Bed> = OnceLock::new();
-    BED.get_or_init(|| Bed::new(Storage::Memory))
+pub(super) async fn bed() -> &'static Bed {
+    static BED: OnceCell<Bed> = OnceCell::const_new();
+    BED.get_or_init(|| Bed::start(Storage::Memory)).await
 }
 
 /// The kubernetes auth mount, the two jwt ones, and the namespace.
@@ -44,50 +30,25 @@ pub(super) const DISCOVERY: &str = "jwt-discovery";
 pub(super) const NAMESPACE: &str = "team";
 
 impl Bed {
-    /// Blocks; not on a runtime's thread, since it waits for its own.
-    pub(super) fn new(storage: Storage) -> Self {
-        let start = move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-            let runtime = runtime.expect("a runtime");
-            let authority = Authority::new();
-            let cluster = Cluster::start(runtime.handle(), &authority);
-            let server = runtime.block_on(Server::start(&authority, storage));
-            let mut bed = Self { admin: server.admin(), cluster, server, authority, runtime: None };
-            runtime.block_on(bed.furnish());
-            bed.runtime = Some(runtime);
-            bed
-        };
-        std::thread::scope(|scope| scope.spawn(start).join()).expect("the server is there, and furnished")
+    pub(super) async fn start(storage: Storage) -> Self {
+        let (cluster, server) = (Cluster::start(), Server::start(storage).await);
+        let bed = Self { admin: server.admin(), cluster, server };
+        bed.furnish().await;
+        bed
     }
 
     /// A proxy of one's own before the server.
     pub(super) fn front(&self) -> Front {
-        Front::start(self.handle(), &self.authority, &self.url())
-    }
-
-    pub(super) fn url(&self) -> String {
-        format!("https://{}", self.server.address)
-    }
-
-    pub(super) fn ca(&self) -> PathBuf {
-        self.server.ca()
-    }
-
-    fn handle(&self) -> &Handle {
-        self.runtime.as_ref().expect("a bed that is there").handle()
+        Front::start(&self.server.url(), &self.server.ca())
     }
 
     /// Mounts, policies and roles, outside the namespace and in it.
     async fn furnish(&self) {
         self.engines(&self.admin).await;
         self.kubernetes(&self.admin).await;
-        let ca = self.authority.pem();
-        let url = self.cluster.url();
+        let (ca, url, jwks) = (self.cluster.ca(), self.cluster.url(), self.cluster.jwks());
         for (mount, config) in [
-            (
-                JWT,
-                json!({ "jwks_url": format!("{url}/openid/v1/jwks"), "jwks_ca_pem": ca, "bound_issuer": url }),
-            ),
+            (JWT, json!({ "jwks_url": jwks, "jwks_ca_pem": ca, "bound_issuer": url })),
             (
                 DISCOVERY,
                 json!({ "oidc_discovery_url": url, "oidc_discovery_ca_pem": ca, "bound_issuer": url }),
@@ -130,7 +91,7 @@ impl Bed {
     async fn kubernetes(&self, admin: &Admin) {
         admin.write(&format!("sys/auth/{KUBERNETES}"), json!({ "type": "kubernetes" })).await;
         let config = json!({
-            "kubernetes_host": self.cluster.url(), "kubernetes_ca_cert": self.authority.pem(),
+            "kubernetes_host": self.cluster.url(), "kubernetes_ca_cert": self.cluster.ca(),
             "token_reviewer_jwt": REVIEWER, "disable_local_ca_jwt": true,
         });
         admin.write(&format!("auth/{KUBERNETES}/config"), config).await;

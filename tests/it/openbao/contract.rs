@@ -6,21 +6,30 @@ use latchkey::store::Store;
 use latchkey::store::vault::Vault;
 use serde_json::{Value, json};
 
-use super::bed::bed;
+use super::bed::{Bed, bed};
 use super::cluster::forged;
 use super::store::{access, locator, vault};
-use crate::contract::{Bed, Identity, Who, contract, promises};
+use crate::contract::{Backend, Identity, Who, contract, promises};
 
-struct Real(Vault);
+struct Real {
+    bed: &'static Bed,
+    store: Vault,
+}
 
-impl Bed for Real {
+impl Real {
+    async fn new() -> Self {
+        Self { bed: bed().await, store: vault() }
+    }
+}
+
+impl Backend for Real {
     fn store(&self) -> &dyn Store {
-        &self.0
+        &self.store
     }
 
     async fn put(&self, path: &str, fields: &[(&str, &str)]) {
         let data: Value = fields.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        bed().admin.write(&format!("secret/data/{path}"), json!({ "data": data })).await;
+        self.bed.admin.write(&format!("secret/data/{path}"), json!({ "data": data })).await;
     }
 
     fn locator(&self, path: &str) -> Locator {
@@ -28,14 +37,14 @@ impl Bed for Real {
     }
 
     fn identity(&self, who: Who) -> Identity {
-        let (bed, account) = (bed(), who.account());
+        let (bed, account) = (self.bed, who.account());
         let jwt = if who == Who::Nobody {
             forged(&bed.cluster.claims(account))
         } else {
             bed.cluster.token(account)
         };
         let role = if who == Who::Other { "other" } else { "app" };
-        Identity::new(account, jwt, access(&bed.url(), role))
+        Identity::new(account, jwt, access(bed.server.endpoint(), role))
     }
 
     fn foreign(&self) -> Locator {
@@ -43,5 +52,5 @@ impl Bed for Real {
     }
 }
 
-contract!(Real(vault()));
-promises! { Real(vault()); an_ended_session_asks_for_another_login }
+contract!(Real::new().await);
+promises! { Real::new().await; an_ended_session_asks_for_another_login }

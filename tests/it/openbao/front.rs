@@ -1,122 +1,76 @@
 //! What stands before a server and counts: an HTTP proxy with its own address and its own figures, so that tests that
-//! run side by side do not count each other's requests. It may be slow, and it may refuse.
+//! run side by side do not count each other's requests. It may be slow, and it may answer in the server's place.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::{Response, StatusCode};
-use tokio::runtime::Handle;
+use latchkey::model::{Endpoint, Origin};
+use reqwest::Method;
 
-use super::listen::{Authority, Listener};
+use crate::testkit::{Reply, Request, Testkit};
 
 pub(super) struct Front {
-    listener: Listener,
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    http: reqwest::Client,
-    target: String,
-    state: Mutex<Figures>,
-}
-
-#[derive(Default)]
-struct Figures {
-    delay: Duration,
-    refusal: Option<(u16, String)>,
-    counts: BTreeMap<String, usize>,
+    /// The listener: how slow it is, what it answers itself, who connected.
+    pub(super) kit: Testkit,
+    counts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl Front {
-    pub(super) fn start(runtime: &Handle, authority: &Authority, target: &str) -> Self {
-        let ca = reqwest::Certificate::from_pem(authority.pem().as_bytes()).expect("a certificate");
+    /// Before the server at this address, whose authority is in this file.
+    pub(super) fn start(target: &str, ca: &Path) -> Self {
+        let ca = reqwest::Certificate::from_pem(&std::fs::read(ca).expect("a file")).expect("a certificate");
         let http = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build().expect("a client");
-        let inner = Arc::new(Inner { http, target: target.to_owned(), state: Mutex::default() });
-        let routes = Router::new().fallback(pass).with_state(Arc::clone(&inner));
-        Self { listener: Listener::start(runtime, authority, routes), inner }
+        let (kit, counts) = (Testkit::start(), Arc::<Mutex<BTreeMap<String, usize>>>::default());
+        let (counting, target) = (Arc::clone(&counts), target.to_owned());
+        kit.route_async("*", move |request| {
+            let short = request.path.strip_prefix("/v1/").unwrap_or(&request.path);
+            *counting.lock().unwrap().entry(format!("{} {short}", request.method)).or_default() += 1;
+            let (http, target) = (http.clone(), target.clone());
+            async move { pass(&http, &target, request).await.unwrap_or_else(|| Reply::text(502, "")) }
+        });
+        Self { kit, counts }
     }
 
     pub(super) fn url(&self) -> String {
-        self.listener.url()
+        self.kit.address().site()
     }
 
-    /// How often somebody connected.
-    pub(super) fn connections(&self) -> usize {
-        self.listener.connections()
+    /// As an administrator would write it.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.kit.endpoint(Origin::Administrator)
     }
 
-    /// From now on every request waits so long before it is passed on.
-    pub(super) fn delay(&self, delay: Duration) {
-        self.inner.state().delay = delay;
-    }
-
-    /// From now on requests whose path contains this are answered with a status, and not passed on.
-    pub(super) fn refuse(&self, status: u16, part: &str) {
-        self.inner.state().refusal = Some((status, part.to_owned()));
-    }
-
-    /// How many requests there were, by method and path below `/v1/`.
+    /// How many requests were passed on, by method and path below `/v1/`.
     pub(super) fn counts(&self) -> BTreeMap<String, usize> {
-        self.inner.state().counts.clone()
+        self.counts.lock().unwrap().clone()
     }
 
-    /// How many requests have this in their method and path.
+    /// How many requests that were passed on have this in their method and path.
     pub(super) fn count(&self, part: &str) -> usize {
-        self.inner.state().counts.iter().filter(|(key, _)| key.contains(part)).map(|(_, count)| count).sum()
+        self.counts.lock().unwrap().iter().filter(|(key, _)| key.contains(part)).map(|(_, count)| count).sum()
     }
 
     /// Counts from zero again.
     pub(super) fn reset(&self) {
-        self.inner.state().counts.clear();
+        self.counts.lock().unwrap().clear();
     }
 }
 
-impl Inner {
-    fn state(&self) -> std::sync::MutexGuard<'_, Figures> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn pass(State(inner): State<Arc<Inner>>, request: Request) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let (delay, refusal) = {
-        let mut state = inner.state();
-        let short = path.strip_prefix("/v1/").unwrap_or(&path);
-        *state.counts.entry(format!("{} {short}", head.method)).or_default() += 1;
-        (state.delay, state.refusal.clone())
-    };
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
-    let answer = |status: u16, text: &str| {
-        Response::builder().status(status).body(Body::from(text.to_owned())).expect("an answer")
-    };
-    if let Some((status, part)) = refusal
-        && path.contains(&part)
-    {
-        return answer(status, r#"{"errors":["refused by the proxy"]}"#);
-    }
-    let Ok(body) = to_bytes(body, BODY_MAX).await else { return answer(400, "") };
-    let mut onward = inner.http.request(head.method, format!("{}{path}", inner.target)).body(body);
-    for (name, value) in head.headers.iter().filter(|(name, _)| name.as_str() != "host") {
+async fn pass(http: &reqwest::Client, target: &str, request: Request) -> Option<Reply> {
+    let method = Method::from_bytes(request.method.as_bytes()).ok()?;
+    let mut onward = http.request(method, format!("{target}{}", request.path)).body(request.body);
+    for (name, value) in request.headers.iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
         onward = onward.header(name, value);
     }
-    let Ok(reply) = onward.send().await else { return answer(StatusCode::BAD_GATEWAY.as_u16(), "") };
-    let mut back = Response::builder().status(reply.status());
-    for (name, value) in reply.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
-        back = back.header(name, value);
+    let answer = onward.send().await.ok()?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let mut reply = Reply::new(status, answer.bytes().await.ok()?);
+    for (name, value) in headers.iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
+        reply = reply.header(name.as_str(), value.to_str().ok()?);
     }
-    match reply.bytes().await {
-        Ok(body) => back.body(Body::from(body)).expect("an answer"),
-        Err(_) => answer(StatusCode::BAD_GATEWAY.as_u16(), ""),
-    }
+    Some(reply)
 }
 
-const BODY_MAX: usize = 4 << 20;
-/// Headers of one connection, not of an answer.
-const HOP: [&str; 3] = ["connection", "transfer-encoding", "content-length"];
+/// Headers of one connection, not of what is said.
+const HOP: [&str; 4] = ["host", "connection", "transfer-encoding", "content-length"];

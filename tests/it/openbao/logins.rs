@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::admin::Admin;
 use super::bed::{DISCOVERY, JWT, KUBERNETES, NAMESPACE, bed};
 use super::cluster::{forged, unsigned};
 use crate::support::issuer::now;
+use crate::testkit::Reply;
 
 #[tokio::test]
 async fn a_good_token_logs_in_at_every_mount() {
-    let bed = bed();
+    let bed = bed().await;
     for mount in [KUBERNETES, JWT, DISCOVERY] {
         let (status, reply) = bed.admin.log_in(mount, "app", &bed.cluster.token("app")).await;
         assert_eq!(status, 200, "{mount}: {reply}");
@@ -18,7 +20,7 @@ async fn a_good_token_logs_in_at_every_mount() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_at_every_mount() {
-    let bed = bed();
+    let bed = bed().await;
     let good = bed.cluster.claims("app");
     let with = |claim: &str, value: Value| {
         let mut claims = good.clone();
@@ -56,14 +58,14 @@ fn elsewhere(claims: &Value) -> Value {
 
 #[tokio::test]
 async fn the_server_names_what_it_minds() {
-    let bed = bed();
+    let bed = bed().await;
     let (status, reply) = bed.admin.log_in(KUBERNETES, "app", &bed.cluster.token("stranger")).await;
     assert_eq!((status, &reply["errors"]), (403, &json!(["service account name not authorized"])));
 }
 
 #[tokio::test]
 async fn policies_bind_and_namespaces_are_apart() {
-    let bed = bed();
+    let bed = bed().await;
     bed.admin.write("secret/data/app/apart", json!({ "data": { "value": "outer" } })).await;
     bed.admin.within(NAMESPACE).write("secret/data/app/apart", json!({ "data": { "value": "inner" } })).await;
     for (admin, value) in [(bed.admin.clone(), "outer"), (bed.admin.within(NAMESPACE), "inner")] {
@@ -77,10 +79,10 @@ async fn policies_bind_and_namespaces_are_apart() {
 
 #[tokio::test]
 async fn a_front_counts_what_passes_and_nothing_else() {
-    let bed = bed();
+    let bed = bed().await;
     let (front, beside) = (bed.front(), bed.front());
-    let ca = std::fs::read(bed.ca()).unwrap();
-    let through = super::admin::Admin::new(&front.url(), &ca, "");
+    let ca = std::fs::read(front.kit.ca()).unwrap();
+    let through = Admin::new(&front.url(), &ca, "");
     let (status, reply) = through.log_in(KUBERNETES, "app", &bed.cluster.token("app")).await;
     assert_eq!(status, 200, "{reply}");
     let pod = through.holding(reply["auth"]["client_token"].as_str().unwrap());
@@ -91,7 +93,12 @@ async fn a_front_counts_what_passes_and_nothing_else() {
     let expected = expected.map(|(key, count)| (key.to_owned(), count)).into();
     assert_eq!(front.counts(), expected);
     assert!(beside.counts().is_empty());
-    front.refuse(429, "absent");
+    front.kit.script("/v1/secret/data/app/absent", Reply::text(429, ""));
     assert_eq!(pod.call("GET", "secret/data/app/absent", None).await.unwrap().0, 429);
     assert_eq!(pod.call("GET", "auth/token/lookup-self", None).await.unwrap().0, 200);
+    assert_eq!(
+        (front.count("absent"), front.count("lookup-self")),
+        (2, 1),
+        "what it answers itself is not passed on"
+    );
 }

@@ -6,7 +6,6 @@ mod bed;
 mod cluster;
 mod contract;
 mod front;
-mod listen;
 mod logins;
 mod mounts;
 mod outages;

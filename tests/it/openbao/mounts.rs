@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use latchkey::clock::{Clock, Wall};
 use latchkey::driver::{Client, Flavour, Limit, Mounted, Pod, PodToken, Refusal, request};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tonic::Code;
 
 use super::bed::bed;
@@ -25,10 +26,10 @@ struct Node {
 
 impl Node {
     /// With these further settings of the store, and further sections of the configuration.
-    fn start(settings: &str, more: &str) -> Self {
-        let (mut agent, front) = (Agent::prepare(shipped()), bed().front());
-        let store =
-            format!("address: \"{}\", ca: {}, audience: {AUDIENCE}", front.url(), bed().ca().display());
+    async fn start(settings: &str, more: &str) -> Self {
+        let (mut agent, front) = (Agent::prepare(shipped()), bed().await.front());
+        let (url, ca) = (front.url(), front.kit.ca());
+        let store = format!("address: \"{url}\", ca: {}, audience: {AUDIENCE}", ca.display());
         let text = format!(
             "stores:\n  vault: {{ {store}{settings} }}\n  openbao: {{ {store}{settings} }}\naudit:\n  sink: {}\n{more}",
             agent.path("audit.jsonl").display(),
@@ -67,13 +68,13 @@ impl Node {
 }
 
 /// The pod `web/ACCOUNT-NUMBER` with a token that the server takes.
-fn holding(account: &str, number: usize) -> Pod {
-    let claims = claims(account, number);
-    with_token(account, number, bed().cluster.sign(&claims))
+async fn holding(account: &str, number: usize) -> Pod {
+    let claims = claims(account, number).await;
+    with_token(account, number, bed().await.cluster.sign(&claims))
 }
 
-fn claims(account: &str, number: usize) -> Value {
-    let mut claims = bed().cluster.claims(account);
+async fn claims(account: &str, number: usize) -> Value {
+    let mut claims = bed().await.cluster.claims(account);
     let pod = with_token(account, number, String::new());
     claims["kubernetes.io"]["pod"] = json!({ "name": pod.name, "uid": pod.uid });
     claims
@@ -93,7 +94,7 @@ async fn objects(name: &str, count: usize) -> String {
     let mut text = String::new();
     for number in 0..count {
         let path = format!("secret/data/app/{name}-{number}");
-        bed().admin.write(&path, json!({ "data": { "value": format!("{name} {number}") } })).await;
+        bed().await.admin.write(&path, json!({ "data": { "value": format!("{name} {number}") } })).await;
         text += &format!("- objectName: o{number}\n  secretPath: {path}\n  secretKey: value\n");
     }
     text
@@ -101,16 +102,16 @@ async fn objects(name: &str, count: usize) -> String {
 
 #[tokio::test]
 async fn a_class_of_the_vault_provider_is_mounted_as_it_is() {
-    let node = Node::start("", "");
-    bed().admin.write("kv1/app/upstream", json!({ "user": "web", "port": 5432 })).await;
-    bed().admin.write("secret/data/app/upstream", json!({ "data": { "cert": "Y2VydA==" } })).await;
+    let node = Node::start("", "").await;
+    bed().await.admin.write("kv1/app/upstream", json!({ "user": "web", "port": 5432 })).await;
+    bed().await.admin.write("secret/data/app/upstream", json!({ "data": { "cert": "Y2VydA==" } })).await;
     let objects = "- objectName: user\n  secretPath: kv1/app/upstream\n  secretKey: user\n  filePermission: 0400\n\
                    - objectName: port\n  secretPath: v1/kv1/app/upstream\n  secretKey: port\n\
                    - objectName: cert\n  secretPath: secret/data/app/upstream\n  secretKey: cert\n  encoding: base64\n";
     let mounted = node
         .delivered(
             "vault",
-            &holding("app", 1),
+            &holding("app", 1).await,
             &[("roleName", "app"), ("vaultAddress", &node.front.url()), ("objects", objects)],
         )
         .await;
@@ -126,7 +127,7 @@ async fn a_class_of_the_vault_provider_is_mounted_as_it_is() {
 
 #[tokio::test]
 async fn a_class_of_the_openbao_provider_is_mounted_through_a_jwt_mount() {
-    let node = Node::start("", "");
+    let node = Node::start("", "").await;
     let objects = objects("openbao", 1).await;
     let url = node.front.url();
     let parameters = [
@@ -136,18 +137,18 @@ async fn a_class_of_the_openbao_provider_is_mounted_through_a_jwt_mount() {
         ("audience", AUDIENCE),
         ("objects", &objects),
     ];
-    let mounted = node.delivered("openbao", &holding("app", 1), &parameters).await;
+    let mounted = node.delivered("openbao", &holding("app", 1).await, &parameters).await;
     assert_eq!(&files(&mounted)["o0"].1[..], b"openbao 0");
     assert_eq!(node.front.count("POST auth/jwt/login"), 1);
 }
 
 #[tokio::test]
 async fn our_own_class_names_the_store() {
-    let node = Node::start(", role: app", "");
+    let node = Node::start(", role: app", "").await;
     objects("native", 2).await;
     let secrets = "a: { store: vault, path: secret/data/app/native-0 }\nb: { store: vault, path: secret/data/app/native-1 }\n";
     let parameters = [("secrets", secrets), ("files", "first: a.value\nsecond: b.value\n")];
-    let mounted = node.delivered("latchkey", &holding("app", 1), &parameters).await;
+    let mounted = node.delivered("latchkey", &holding("app", 1).await, &parameters).await;
     let files = files(&mounted);
     assert_eq!((&files["first"].1[..], &files["second"].1[..]), (&b"native 0"[..], &b"native 1"[..]));
     assert_eq!(node.front.count("login"), 1);
@@ -155,12 +156,12 @@ async fn our_own_class_names_the_store() {
 
 #[tokio::test]
 async fn the_servers_words_are_in_the_pods_event_and_its_token_is_not() {
-    let node = Node::start("", "");
+    let node = Node::start("", "").await;
     let objects = objects("refused", 1).await;
     let parameters = [("roleName", "app"), ("objects", objects.as_str())];
-    let fake = forged(&claims("app", 3));
+    let fake = forged(&claims("app", 3).await);
     for (pod, words) in [
-        (holding("stranger", 2), "service account name not authorized"),
+        (holding("stranger", 2).await, "service account name not authorized"),
         (with_token("app", 3, fake), "permission denied"),
     ] {
         let (code, text) = node.refused("vault", &pod, &parameters).await;
@@ -175,21 +176,21 @@ async fn the_servers_words_are_in_the_pods_event_and_its_token_is_not() {
 
 #[tokio::test]
 async fn every_object_that_fails_is_named() {
-    let node = Node::start("", "");
+    let node = Node::start("", "").await;
     let mut objects = objects("partly", 1).await;
     objects += "- objectName: gone\n  secretPath: secret/data/app/partly-gone\n  secretKey: value\n\
                 - objectName: denied\n  secretPath: secret/data/other/partly\n  secretKey: value\n";
     let parameters = [("roleName", "app"), ("objects", objects.as_str())];
-    let (code, text) = node.refused("vault", &holding("app", 1), &parameters).await;
+    let (code, text) = node.refused("vault", &holding("app", 1).await, &parameters).await;
     assert_eq!(code, Code::PermissionDenied, "{text}");
     assert!(text.contains("gone") && text.contains("denied"), "{text}");
 }
 
 #[tokio::test]
 async fn polls_of_what_is_fresh_reach_nobody() {
-    let node = Node::start("", "");
+    let node = Node::start("", "").await;
     let objects = objects("fresh", 4).await;
-    let (pod, parameters) = (holding("app", 1), [("roleName", "app"), ("objects", objects.as_str())]);
+    let (pod, parameters) = (holding("app", 1).await, [("roleName", "app"), ("objects", objects.as_str())]);
     let first = node.delivered("vault", &pod, &parameters).await;
     assert_eq!((node.front.count("GET secret/data/app/fresh"), node.front.count("login")), (4, 1));
     node.front.reset();
@@ -201,17 +202,18 @@ async fn polls_of_what_is_fresh_reach_nobody() {
 
 #[tokio::test]
 async fn a_session_that_ends_is_followed_by_another() {
-    let node = Node::start(", fresh: 0s", "");
+    let node = Node::start(", fresh: 0s", "").await;
     bed()
+        .await
         .role(
-            &bed().admin,
+            &bed().await.admin,
             "brief",
             &["app"],
             json!({ "token_policies": ["app"], "token_ttl": "2s", "token_max_ttl": "2s" }),
         )
         .await;
     let objects = objects("brief", 1).await;
-    let (pod, parameters) = (holding("app", 1), [("roleName", "brief"), ("objects", objects.as_str())]);
+    let (pod, parameters) = (holding("app", 1).await, [("roleName", "brief"), ("objects", objects.as_str())]);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
         node.delivered("vault", &pod, &parameters).await;
@@ -232,10 +234,16 @@ async fn pods_of_many_accounts_log_in_each_and_read_each() {
 }
 
 async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
-    let node = Node::start("", "");
+    // One at a time: each wants the machine for itself.
+    static STORM: Mutex<()> = Mutex::const_new(());
+    let _alone = STORM.lock().await;
+    let node = Node::start("", "").await;
     let objects = objects(name, 4).await;
-    let pods: Vec<Pod> = (0..PODS).map(|number| holding(&account(number), number)).collect();
-    node.front.delay(Duration::from_millis(20));
+    let mut pods = Vec::new();
+    for number in 0..PODS {
+        pods.push(holding(&account(number), number).await);
+    }
+    node.front.kit.delay(Duration::from_millis(20));
     let start = Instant::now();
     let parameters = [("roleName", "app"), ("objects", objects.as_str())];
     let mounts = pods.iter().map(|pod| node.delivered("vault", pod, &parameters));
@@ -248,27 +256,27 @@ async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
     let seen = (node.front.count("login"), node.front.count(&format!("GET secret/data/app/{name}")));
     assert_eq!(seen, (PODS, reads), "{:?}", node.front.counts());
     assert_eq!(node.front.counts().values().sum::<usize>(), PODS + reads, "and nothing else");
-    // An unoptimised build of two cores; the release ring's figure is smaller.
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    // What is shipped takes a fraction of it (`benches/load/run-vault`); here everything is unoptimised and traced.
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
 async fn an_address_that_is_not_permitted_is_never_connected_to() {
-    let node = Node::start("", "");
-    let elsewhere = bed().front();
+    let node = Node::start("", "").await;
+    let elsewhere = bed().await.front();
     let objects = objects("permitted", 1).await;
     let url = elsewhere.url();
     let parameters = [("roleName", "app"), ("vaultAddress", url.as_str()), ("objects", objects.as_str())];
-    let (code, text) = node.refused("vault", &holding("app", 1), &parameters).await;
+    let (code, text) = node.refused("vault", &holding("app", 1).await, &parameters).await;
     assert_eq!(code, Code::PermissionDenied, "{text}");
     assert!(text.contains(&url), "the line to add: {text}");
-    assert_eq!((elsewhere.connections(), node.front.connections()), (0, 0));
+    assert_eq!((elsewhere.kit.connections(), node.front.kit.connections()), (0, 0));
 }
 
 /// The command, as an administrator runs it on a manifest.
 #[tokio::test]
 async fn the_command_mounts_a_class_of_the_vault_provider() {
-    let node = Node::start("", "");
+    let node = Node::start("", "").await;
     let objects = objects("command", 1).await;
     let at = |name: &str| node.agent.path(name);
     let indented = objects.replace('\n', "\n      ");
@@ -277,7 +285,7 @@ async fn the_command_mounts_a_class_of_the_vault_provider() {
          spec:\n  provider: vault\n  parameters:\n    roleName: app\n    objects: |\n      {indented}\n"
     );
     std::fs::write(at("class.yaml"), class).unwrap();
-    let pod = holding("app", 1);
+    let pod = holding("app", 1).await;
     std::fs::write(at("token"), &pod.tokens[AUDIENCE].token).unwrap();
     let mut command = Command::new(shipped());
     command.arg("mount").arg("-f").arg(at("class.yaml")).arg("--config").arg(at("latchkey.yaml"));

@@ -9,7 +9,7 @@ use super::store::Pod;
 
 #[tokio::test]
 async fn a_session_outlives_a_sealed_server_and_a_killed_one() {
-    let mut bed = Bed::new(Storage::Disk);
+    let mut bed = Bed::start(Storage::Disk).await;
     bed.admin.write("secret/data/app/outage", json!({ "data": { "value": "there" } })).await;
     let pod = Pod::app(&bed);
     let session = pod.session().await;

@@ -1,16 +1,18 @@
 //! A `bao server` as a process of its own, with a folder of its own. Both go when it is dropped, and also when the
 //! tests end in any other way: a shell beside it waits for the end of the pipe that the tests hold.
 
-use std::net::SocketAddr;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use latchkey::model::{Address, Endpoint, Origin, Tls};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
 use super::admin::Admin;
-use super::listen::{Authority, write_certificates};
 use crate::support::agent::free_address;
 
 /// Where it keeps its data.
@@ -23,7 +25,7 @@ pub(super) enum Storage {
 }
 
 pub(super) struct Server {
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     folder: PathBuf,
     guard: Option<Child>,
     unseal: String,
@@ -32,10 +34,10 @@ pub(super) struct Server {
 
 impl Server {
     /// A server that is initialised and unsealed.
-    pub(super) async fn start(authority: &Authority, storage: Storage) -> Self {
+    pub(super) async fn start(storage: Storage) -> Self {
         let folder = tempfile::Builder::new().prefix("openbao").tempdir().expect("a folder").keep();
         let address = free_address();
-        write_certificates(authority, address.ip(), &folder);
+        certify(address.ip(), &folder);
         std::fs::create_dir(folder.join("data")).expect("a folder");
         std::fs::write(folder.join("bao.hcl"), configuration(&folder, address, storage)).expect("a file");
         let mut server = Self { address, folder, guard: None, unseal: String::new(), root: String::new() };
@@ -67,7 +69,7 @@ impl Server {
     /// Kills the process; the folder stays.
     pub(super) fn kill(&mut self) {
         if let Some(mut guard) = self.guard.take() {
-            drop(guard.stdin.take());
+            let _ = guard.stdin.take().map(|mut pipe| pipe.write_all(b"keep\n"));
             let _ = guard.wait();
         }
     }
@@ -89,7 +91,21 @@ impl Server {
 
     pub(super) fn admin(&self) -> Admin {
         let ca = std::fs::read(self.ca()).expect("the authority's certificate");
-        Admin::new(&format!("https://{}", self.address), &ca, &self.root)
+        Admin::new(&self.url(), &ca, &self.root)
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// As an administrator would write it.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        let address = Address::parse(&self.url()).expect("an address");
+        Endpoint {
+            address,
+            origin: Origin::Administrator,
+            tls: Tls { ca: Some(self.ca()), skip_verify: false },
+        }
     }
 
     /// The file with the certificate of its authority.
@@ -117,6 +133,22 @@ fn program() -> PathBuf {
     })
 }
 
+/// Writes a certificate for this address, its key, and the certificate of the authority that signed it.
+fn certify(ip: IpAddr, folder: &Path) {
+    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = || KeyPair::generate().expect("a key");
+    let authority = CertifiedIssuer::self_signed(authority, key()).expect("an authority");
+    let own = key();
+    let params = CertificateParams::new(vec![ip.to_string()]).expect("a name");
+    let certificate = params.signed_by(&own, &authority).expect("a certificate");
+    for (name, text) in
+        [("ca.pem", authority.pem()), ("tls.pem", certificate.pem()), ("tls.key", own.serialize_pem())]
+    {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+}
+
 fn configuration(folder: &Path, address: SocketAddr, storage: Storage) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
     let storage = match storage {
@@ -141,10 +173,9 @@ fn configuration(folder: &Path, address: SocketAddr, storage: Storage) -> String
 /// The variable that names the program.
 const VARIABLE: &str = "LATCHKEY_TEST_OPENBAO";
 
-/// Runs the server until its own input ends; then the folder goes too if nobody is there any more who could remove it.
-const GUARD: &str = r#"tests=$PPID
-"$1" server -config "$2" </dev/null & server=$!
-cat >/dev/null
+/// Runs the server until it is told to end it, or until the tests are gone; only where it was told does the folder stay.
+const GUARD: &str = r#""$1" server -config "$2" </dev/null & server=$!
+read -r word
 kill -9 $server
 wait $server 2>/dev/null
-kill -0 $tests 2>/dev/null || rm -rf "$(dirname "$2")""#;
+[ "$word" = keep ] || rm -rf "$(dirname "$2")""#;

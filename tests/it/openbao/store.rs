@@ -6,7 +6,7 @@ use std::time::Duration;
 use latchkey::clock::Clock;
 use latchkey::error::{Fault, Reason, Retry};
 use latchkey::model::locator::vault;
-use latchkey::model::{Access, Address, Audience, Endpoint, Locator, Material, Origin, StoreName, Tls};
+use latchkey::model::{Access, Audience, Endpoint, Locator, Material, StoreName};
 use latchkey::net::Net;
 use latchkey::store::vault::Vault;
 use latchkey::store::{Renew, Revoke, Session, Store as _};
@@ -17,6 +17,7 @@ use super::bed::{Bed, DISCOVERY, JWT, KUBERNETES, NAMESPACE, bed};
 use super::cluster::{AUDIENCE, forged, unsigned};
 use crate::contract::{Identity, cx};
 use crate::support::issuer::now;
+use crate::testkit::Reply;
 
 /// The store, with connections of its own.
 pub(super) fn vault() -> Vault {
@@ -28,17 +29,15 @@ pub(super) fn vault() -> Vault {
     Vault::new(Arc::new(net.map_err(|problem| problem.to_string()).expect("outgoing HTTP")))
 }
 
-/// What an administrator would write of a server at this address.
-pub(super) fn access(url: &str, role: &str) -> Access {
-    Access::Vault(settings(bed(), url, role))
+/// A role at the kubernetes mount of a server.
+pub(super) fn access(endpoint: Endpoint, role: &str) -> Access {
+    Access::Vault(settings(endpoint, role))
 }
 
-fn settings(bed: &Bed, url: &str, role: &str) -> vault::Access {
-    let tls = Tls { ca: Some(bed.ca()), skip_verify: false };
-    let address = Address::parse(url).unwrap();
+fn settings(endpoint: Endpoint, role: &str) -> vault::Access {
     vault::Access {
         store: StoreName::parse("vault").unwrap(),
-        endpoint: Endpoint { address, origin: Origin::Administrator, tls },
+        endpoint,
         namespace: "".into(),
         mount: KUBERNETES.into(),
         role: role.into(),
@@ -64,7 +63,7 @@ impl Pod {
 
     /// `web/app` with its own token and role.
     pub(super) fn app(bed: &Bed) -> Self {
-        Self::new(bed.cluster.token("app"), Access::Vault(settings(bed, &bed.url(), "app")))
+        Self::new(bed.cluster.token("app"), access(bed.server.endpoint(), "app"))
     }
 
     pub(super) async fn log_in(&self) -> Result<Session, Fault> {
@@ -95,11 +94,11 @@ impl Pod {
 
 #[tokio::test]
 async fn pods_log_in_at_every_kind_of_mount() {
-    let bed = bed();
+    let bed = bed().await;
     bed.admin.write("kv1/app/mounts", json!({ "value": "of version 1" })).await;
     bed.admin.write("secret/data/app/mounts", json!({ "data": { "value": "of version 2" } })).await;
     for mount in [KUBERNETES, JWT, DISCOVERY] {
-        let settings = vault::Access { mount: mount.into(), ..settings(bed, &bed.url(), "app") };
+        let settings = vault::Access { mount: mount.into(), ..settings(bed.server.endpoint(), "app") };
         let pod = Pod::new(bed.cluster.token("app"), Access::Vault(settings));
         let session = pod.session().await;
         assert_eq!(pod.value(&session, "kv1/app/mounts", "value").await, "of version 1");
@@ -112,7 +111,7 @@ async fn pods_log_in_at_every_kind_of_mount() {
 /// Each token, at each mount, is refused by the server, and its words are in what we say.
 #[tokio::test]
 async fn bad_tokens_are_refused_in_the_servers_words() {
-    let bed = bed();
+    let bed = bed().await;
     let good = bed.cluster.claims("app");
     let with = |pointer: &str, value: Value| {
         let mut claims = good.clone();
@@ -132,7 +131,7 @@ async fn bad_tokens_are_refused_in_the_servers_words() {
         (cluster.sign(&elsewhere), ["namespace not authorized", "invalid subject (sub) claim"]),
     ] {
         for (mount, words) in [(KUBERNETES, words[0]), (JWT, words[1]), (DISCOVERY, words[1])] {
-            let settings = vault::Access { mount: mount.into(), ..settings(bed, &bed.url(), "app") };
+            let settings = vault::Access { mount: mount.into(), ..settings(bed.server.endpoint(), "app") };
             let fault = Pod::new(token.clone(), Access::Vault(settings)).log_in().await.err();
             let fault = fault.expect("a bad token is refused");
             let text = fault.problem.to_string();
@@ -145,9 +144,9 @@ async fn bad_tokens_are_refused_in_the_servers_words() {
 
 #[tokio::test]
 async fn a_role_or_a_mount_that_is_not_there_is_told_apart_from_an_object() {
-    let bed = bed();
+    let bed = bed().await;
     for (mount, role) in [(KUBERNETES, "no-such-role"), ("no-such-mount", "app")] {
-        let settings = vault::Access { mount: mount.into(), ..settings(bed, &bed.url(), role) };
+        let settings = vault::Access { mount: mount.into(), ..settings(bed.server.endpoint(), role) };
         let fault = Pod::new(bed.cluster.token("app"), Access::Vault(settings)).log_in().await.err().unwrap();
         assert!(matches!(fault.problem.reason, Reason::Login | Reason::Setup), "{}", fault.problem);
     }
@@ -155,7 +154,7 @@ async fn a_role_or_a_mount_that_is_not_there_is_told_apart_from_an_object() {
 
 #[tokio::test]
 async fn versions_of_an_object_are_read_deleted_and_described() {
-    let bed = bed();
+    let bed = bed().await;
     for value in ["one", "two", "three"] {
         bed.admin.write("secret/data/app/history", json!({ "data": { "value": value } })).await;
     }
@@ -177,11 +176,11 @@ async fn versions_of_an_object_are_read_deleted_and_described() {
 
 #[tokio::test]
 async fn a_namespace_has_its_own_objects_and_its_own_logins() {
-    let bed = bed();
+    let bed = bed().await;
     let within = bed.admin.within(NAMESPACE);
     bed.admin.write("secret/data/app/spaces", json!({ "data": { "value": "outer" } })).await;
     within.write("secret/data/app/spaces", json!({ "data": { "value": "inner" } })).await;
-    let inner = vault::Access { namespace: NAMESPACE.into(), ..settings(bed, &bed.url(), "app") };
+    let inner = vault::Access { namespace: NAMESPACE.into(), ..settings(bed.server.endpoint(), "app") };
     let inner = Pod::new(bed.cluster.token("app"), Access::Vault(inner));
     let outer = Pod::app(bed);
     let (in_session, out_session) = (inner.session().await, outer.session().await);
@@ -194,7 +193,7 @@ async fn a_namespace_has_its_own_objects_and_its_own_logins() {
 
 #[tokio::test]
 async fn a_session_is_renewed_and_revoked_with_all_that_it_could_do() {
-    let bed = bed();
+    let bed = bed().await;
     bed.admin.write("secret/data/app/self", json!({ "data": { "value": "there" } })).await;
     let pod = Pod::app(bed);
     let session = pod.session().await;
@@ -217,12 +216,12 @@ async fn a_session_is_renewed_and_revoked_with_all_that_it_could_do() {
 /// The server says `403` to both: what the session itself may still do tells them apart.
 #[tokio::test]
 async fn a_right_that_is_withdrawn_is_forbidden_and_no_reason_to_log_in_again() {
-    let bed = bed();
+    let bed = bed().await;
     bed.policy(&bed.admin, "withdrawn", &["secret/data/withdrawn/*"]).await;
     bed.role(&bed.admin, "withdrawn", &["app"], json!({})).await;
     bed.admin.write("secret/data/withdrawn/x", json!({ "data": { "value": "there" } })).await;
     let front = bed.front();
-    let pod = Pod::new(bed.cluster.token("app"), access(&front.url(), "withdrawn"));
+    let pod = Pod::new(bed.cluster.token("app"), access(front.endpoint(), "withdrawn"));
     let session = pod.session().await;
     assert_eq!(pod.value(&session, "secret/data/withdrawn/x", "value").await, "there");
     bed.admin.delete("sys/policies/acl/withdrawn").await;
@@ -235,10 +234,10 @@ async fn a_right_that_is_withdrawn_is_forbidden_and_no_reason_to_log_in_again() 
 
 #[tokio::test]
 async fn a_login_and_a_read_are_one_request_each() {
-    let bed = bed();
+    let bed = bed().await;
     bed.admin.write("secret/data/app/counted", json!({ "data": { "value": "there" } })).await;
     let front = bed.front();
-    let pod = Pod::new(bed.cluster.token("app"), access(&front.url(), "app"));
+    let pod = Pod::new(bed.cluster.token("app"), access(front.endpoint(), "app"));
     let session = pod.session().await;
     pod.value(&session, "secret/data/app/counted", "value").await;
     let expected = [("GET secret/data/app/counted", 1), ("POST auth/kubernetes/login", 1)];
@@ -248,16 +247,18 @@ async fn a_login_and_a_read_are_one_request_each() {
 /// One attempt each: whoever wants another makes it.
 #[tokio::test]
 async fn a_refusal_of_the_servers_is_not_tried_again_by_the_store() {
-    let bed = bed();
+    let bed = bed().await;
     let front = bed.front();
-    let pod = Pod::new(bed.cluster.token("app"), access(&front.url(), "app"));
+    let pod = Pod::new(bed.cluster.token("app"), access(front.endpoint(), "app"));
     let session = pod.session().await;
     for (status, reason) in [(429, Reason::Throttled), (500, Reason::Upstream), (503, Reason::Upstream)] {
-        front.reset();
-        front.refuse(status, "secret/data/app/refused");
+        front
+            .kit
+            .script("/v1/secret/data/app/refused", Reply::json(status, &json!({ "errors": ["not now"] })));
+        let before = front.kit.requests();
         let fault = pod.refused(&session, "secret/data/app/refused").await;
         assert_eq!(fault.problem.reason, reason, "{status}: {}", fault.problem);
         assert_ne!(fault.retry, Retry::Never, "{status}");
-        assert_eq!(front.counts().values().sum::<usize>(), 1, "{status}");
+        assert_eq!(front.kit.requests() - before, 1, "{status}");
     }
 }

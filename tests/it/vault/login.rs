@@ -120,7 +120,7 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
     let check = "check that the auth mount is a kubernetes or a jwt one, and that no proxy changes replies";
     let foreign =
         "unexpected reply, is a proxy in the way?; check the address: the reply is not a JSON object";
-    let empty = "is empty; check that the path answers this method with a secret";
+    let empty = "is empty; check the address, and whether a proxy is in the way";
     let mfa = r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"CANARY"}}}"#;
     let wrapped = r#"{"wrap_info":{"token":"hvs.CANARY"},"auth":null}"#;
     for (status, body, reason, text) in [
@@ -131,6 +131,8 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
         (200, r#"{"auth":null}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"auth":{}}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"auth":{"client_token":""}}"#, Reason::Login, format!("{none}; {check}")),
+        (200, r#"{"auth":{"client_token":"hvs.CANARY\nx"}}"#, Reason::Login, format!("{none}; {check}")),
+        (200, r#"{"auth":{"client_token":"hvs.CANARY é"}}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"data":{"value":"CANARY-value"}}"#, Reason::Login, format!("{none}; {check}")),
         (200, r#"{"warnings":["look there"]}"#, Reason::Login, format!("{none}: look there; {check}")),
         (
@@ -167,7 +169,7 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
         let wanted = "at SITE: login of `shop/web` as role `web` at auth mount `kubernetes` in namespace `team`";
         assert_eq!(bench.told(&fault), format!("{wanted}: {text}"));
     }
-    assert_eq!(bench.kit.requests(), 15);
+    assert_eq!(bench.kit.requests(), 17);
 }
 
 #[tokio::test]

@@ -28,7 +28,8 @@ async fn every_status_means_something() {
         (401, Forbidden, Login, Login, false, "the server did not accept the token of the login (401): no".to_owned()),
         (404, NotFound, Never, Never, false, format!("there is nothing at this path (404): no{check}")),
         (405, Invalid, Never, Never, false, format!("the path does not take this method (405): no{method}")),
-        (409, Upstream, Never, Never, false, format!("the server answered with a status that it never has (409): no{odd}")),
+        (409, Upstream, Never, Never, false, "the server refused the request (409): no".to_owned()),
+        (422, Upstream, Never, Never, false, "the server refused the request (422): no".to_owned()),
         (412, Upstream, Backoff, Backoff, false, "the server has not caught up with the active one (412): no".to_owned()),
         (429, Throttled, Backoff, Backoff, false, "the server asks for patience (429): no".to_owned()),
         (

@@ -111,11 +111,20 @@ async fn several_objects_are_answered_in_their_order_and_fail_alone() {
 #[tokio::test]
 async fn what_cannot_be_said_in_http_reaches_nobody() {
     let mut bench = Bench::start();
-    let mut locator = get("kv/x");
-    locator.method = "GE T".into();
-    let fault = bench.read(locator).await.err().unwrap();
-    assert_eq!((fault.problem.reason, fault.retry, fault.doubtful), (Reason::Invalid, Retry::Never, false));
-    assert_eq!(bench.told(&fault), "at SITE: `GE T` is no HTTP method; correct the method, or leave it out");
+    for method in ["GE T", "", "GET\r\n", "CONNECT"] {
+        let mut locator = get("kv/x");
+        locator.method = method.into();
+        let fault = bench.read(locator).await.err().unwrap();
+        assert_eq!(
+            (fault.problem.reason, fault.retry, fault.doubtful),
+            (Reason::Invalid, Retry::Never, false)
+        );
+        assert!(
+            bench
+                .told(&fault)
+                .ends_with("` is no method that reads a path; correct the method, or leave it out")
+        );
+    }
     bench.access.namespace = "a\nx-evil: 1".into();
     for fault in [bench.log_in().await.err().unwrap(), bench.read(get("kv/x")).await.err().unwrap()] {
         assert_eq!((fault.problem.reason, fault.retry), (Reason::Invalid, Retry::Never));
