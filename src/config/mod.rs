@@ -125,7 +125,7 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
         },
         drain: limits.duration("drain", findings).unwrap_or(DRAIN),
         #[cfg(feature = "net")]
-        net: net::Config::default(),
+        net: net(environment),
         patience: patience(&limits, findings, defaults.1),
         audit: audit::Config {
             file: audit.text("sink", findings).filter(|sink| *sink != "stdout").map(PathBuf::from),
@@ -135,6 +135,19 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
                 .unwrap_or(audit::Config::QUEUE_LINES),
         },
         audit_all_polls: audit.word("polls", &[("changes", false), ("all", true)], findings).unwrap_or(false),
+    }
+}
+
+/// What the environment says of outgoing HTTP, in capitals or not.
+#[cfg(feature = "net")]
+fn net(environment: &dyn Fn(&str) -> Option<String>) -> net::Config {
+    let either = |name: &str| environment(name).or_else(|| environment(&name.to_ascii_lowercase()));
+    net::Config {
+        https_proxy: either("HTTPS_PROXY"),
+        http_proxy: either("HTTP_PROXY"),
+        no_proxy: either("NO_PROXY"),
+        ca: environment("SSL_CERT_FILE").map(PathBuf::from),
+        ..net::Config::default()
     }
 }
 

@@ -1,28 +1,104 @@
 //! The one guarded HTTP stack: every byte that leaves for a backend goes through [`Net::send`]. It knows endpoints and
 //! bounds, and no store.
+//!
+//! An attempt is: a client of the pool ([`pool`]), a connection whose address was judged when it was looked up
+//! ([`names`]) and whose certificate was checked against files that may change ([`roots`]), a request, and an answer that
+//! came whole ([`body`]) or is a fault in our own words ([`failure`]). Redirects are answers like any other.
+//!
+//! The SDKs of later stores get no client of their own: their transport traits take a request and give an answer, which
+//! is what [`Net::send`] does, so an adapter is a function around it and inherits every guard.
 
+mod body;
+mod connect;
+mod failure;
+mod names;
+mod pool;
+mod proxy;
+mod roots;
+
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use zeroize::Zeroizing;
+use url::Url;
 
 use crate::clock::{Clock, Instant};
-use crate::error::{Fault, Problem, Reason, Retry};
-use crate::model::{Endpoint, StoreName};
+use crate::error::{Fault, Problem};
+use crate::model::{Address, Endpoint, StoreName};
 use crate::room::Claim;
 use crate::secret::Secret;
 use crate::telemetry::Metrics;
+use failure::Failure;
+pub use names::Names;
+use pool::Pools;
 
-/// The settings of this module.
-#[derive(Clone, Debug, Default)]
-pub struct Config {}
+/// The settings of this module: the administrator's word.
+#[derive(Clone, Default)]
+pub struct Config {
+    /// The proxy of `https://` addresses, as a URL.
+    pub https_proxy: Option<String>,
+    /// The proxy of `http://` addresses, as a URL.
+    pub http_proxy: Option<String>,
+    /// Where no proxy is used: names with all that lies below them, addresses, networks, `*`; separated by commas.
+    pub no_proxy: Option<String>,
+    /// The PEM file of the authorities that count as the system's.
+    pub ca: Option<PathBuf>,
+    /// Who knows the addresses of names.
+    pub names: Names,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for Config {
+    /// Of a proxy only that there is one: its URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("https_proxy", &self.https_proxy.is_some())
+            .field("http_proxy", &self.http_proxy.is_some())
+            .field("no_proxy", &self.no_proxy)
+            .field("ca", &self.ca)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds of one attempt. A caller's deadline that is earlier wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Looking a name up: longer than the 5 s after which the system asks its second DNS server.
+    pub lookup: Duration,
+    /// A TCP connection; through a proxy, with what the proxy needs for its own.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls: Duration,
+    /// From the beginning to the headers of the answer.
+    pub head: Duration,
+    /// From the beginning to the end of the answer.
+    pub attempt: Duration,
+    /// Largest body of an answer.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lookup: Duration::from_secs(6),
+            connect: Duration::from_secs(3),
+            tls: Duration::from_secs(5),
+            head: Duration::from_secs(10),
+            attempt: Duration::from_secs(15),
+            body_bytes: 2 << 20,
+        }
+    }
+}
 
 /// Outgoing HTTP.
 pub struct Net {
     clock: Clock,
     metrics: Metrics,
-    client: reqwest::Client,
+    limits: Limits,
+    pools: Pools,
 }
 
 /// One request.
@@ -52,23 +128,20 @@ pub struct Reply {
 }
 
 impl Net {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet, and reads no file.
     ///
     /// # Errors
-    /// `setup` where a file of authorities or a proxy cannot be used.
-    pub fn new(_config: Config, clock: Clock, metrics: Metrics) -> Result<Self, Problem> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|_| Problem::new(Reason::Setup, "the HTTP client does not start"))?;
-        Ok(Self { clock, metrics, client })
+    /// `setup` where a proxy cannot be used.
+    pub fn new(config: Config, clock: Clock, metrics: Metrics) -> Result<Self, Problem> {
+        let limits = config.limits;
+        Ok(Self { clock, metrics, limits, pools: Pools::new(config, clock)? })
     }
 
-    /// Sends a request once and reads its answer, within `deadline` and the bounds of one attempt.
+    /// Sends a request once and reads its answer, within `deadline` and the bounds of one attempt. Large answers take
+    /// their room from `claim` before they are read.
     ///
     /// # Errors
-    /// `policy`, `unreachable`, `timeout` or `upstream`, with the endpoint as the hop.
+    /// `policy`, `setup`, `unreachable`, `timeout`, `upstream`, `too_large` or `busy`, with the endpoint as the hop.
     pub async fn send(
         &self,
         endpoint: &Endpoint,
@@ -76,32 +149,75 @@ impl Net {
         claim: &Claim,
         deadline: Instant,
     ) -> Result<Reply, Fault> {
-        let _ = (&self.metrics, claim);
-        let url = format!("{endpoint}{}", request.path);
-        let mut sending = self.client.request(request.method, url);
+        let began = self.clock.now();
+        let (store, operation) = (request.store, request.operation);
+        let outcome = self.attempt(endpoint, request, claim, (began, deadline)).await;
+        let code = match &outcome {
+            Ok(reply) => code(reply.status),
+            Err(failure) => failure.label(),
+        };
+        self.metrics.backend(store, operation, code, self.clock.now().since(began));
+        outcome.map_err(|failure| failure.fault(&endpoint.address))
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<'_>,
+        claim: &Claim,
+        (began, deadline): (Instant, Instant),
+    ) -> Result<Reply, Failure> {
+        let head_by = deadline.min(began + self.limits.head);
+        let url = url(&endpoint.address, request.path)?;
+        let client = self.clock.until(head_by, self.pools.client(endpoint)).await;
+        let client = client.unwrap_or(Err(Failure::NotSent))?;
+        let mut sending = client.request(request.method, url);
         for (name, value) in request.headers {
             sending = sending.header(name, value);
         }
         if let Some(body) = request.body {
             sending = sending.body(body.share());
         }
-        let deadline = deadline.min(self.clock.now() + ATTEMPT);
-        let fault = |reason, what: &str| Fault {
-            problem: Problem::new(reason, what).hop(endpoint.address.site()),
-            retry: Retry::Backoff,
-            doubtful: true,
-        };
-        let exchange = async {
-            let reply = sending.send().await.map_err(|_| fault(Reason::Unreachable, "cannot be reached"))?;
-            let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
-            let body: Bytes =
-                reply.bytes().await.map_err(|_| fault(Reason::Unreachable, "broke off its answer"))?;
-            Ok(Reply { status, headers, body: Secret::new(Zeroizing::new(body.to_vec())) })
-        };
-        let answered = self.clock.until(deadline, exchange).await;
-        answered.unwrap_or_else(|| Err(fault(Reason::Timeout, "did not answer in time")))
+        let sent = self.clock.until(head_by, sending.send()).await;
+        let reply = sent.ok_or(Failure::NoHead)?.map_err(|error| Failure::sent(&error))?;
+        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
+        let by = deadline.min(began + self.limits.attempt);
+        let body = body::read(reply, self.limits.body_bytes, claim, &self.clock, by).await?;
+        Ok(Reply { status, headers, body })
     }
 }
 
-/// Longest attempt.
-const ATTEMPT: Duration = Duration::from_secs(15);
+/// The URL of a request, whose path is on the wire as it was judged, or not at all.
+fn url(address: &Address, path: &str) -> Result<Url, Failure> {
+    let text = match address {
+        Address::Web { .. } => format!("{address}{path}"),
+        Address::Unix(_) => format!("http://localhost{path}"),
+    };
+    let url = Url::parse(&text).map_err(|_| Failure::Spelling)?;
+    let on_the_wire = &url[url::Position::BeforePath..];
+    if path.starts_with('/') && url.fragment().is_none() && text.ends_with(on_the_wire) {
+        let base = match address {
+            Address::Web { base, .. } => base.len(),
+            Address::Unix(_) => 0,
+        };
+        if on_the_wire.len() == base + path.len() {
+            return Ok(url);
+        }
+    }
+    Err(Failure::Spelling)
+}
+
+/// The word for a status in figures.
+const fn code(status: u16) -> &'static str {
+    match status {
+        403 => "403",
+        404 => "404",
+        429 => "429",
+        503 => "503",
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,4 +1,5 @@
-//! The metrics of the agent. Counting costs a hash and a read lock, and allocates only when a label set is new.
+//! The metrics of the agent. Counting costs a hash and a read lock, and allocates only when a label set is new, and for
+//! the name of a store.
 //! Serving them over HTTP is not done here.
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use super::names::{self, Name};
 use super::volumes::Volumes;
 use crate::clock::Clock;
 use crate::error::Reason;
+use crate::model::StoreName;
 
 /// How a mount ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,8 @@ struct Inner {
     registry: Registry,
     mounts: Family<MountLabels, Counter>,
     mount_seconds: Family<SecondsLabels, Histogram>,
+    backend_requests: Family<RequestLabels, Counter>,
+    backend_seconds: Family<OperationLabels, Histogram>,
     connections_refused: Family<WhyLabels, Counter>,
     audit_dropped: Counter,
     log_dropped: Counter,
@@ -145,6 +149,12 @@ impl Metrics {
         Self(Arc::new(Inner {
             mounts: add(&mut registry, &names::MOUNTS, Family::default()),
             mount_seconds: add(&mut registry, &names::MOUNT_SECONDS, Family::new_with_constructor(seconds)),
+            backend_requests: add(&mut registry, &names::BACKEND_REQUESTS, Family::default()),
+            backend_seconds: add(
+                &mut registry,
+                &names::BACKEND_SECONDS,
+                Family::new_with_constructor(seconds),
+            ),
             connections_refused: add(&mut registry, &names::CONNECTIONS_REFUSED, Family::default()),
             audit_dropped: add(&mut registry, &names::AUDIT_DROPPED, Counter::default()),
             log_dropped: add(&mut registry, &names::LOG_DROPPED, Counter::default()),
@@ -161,6 +171,15 @@ impl Metrics {
         let labels = MountLabels { provider, outcome: outcome.label(), reason: outcome.reason() };
         self.0.mounts.get_or_create(&labels).inc();
         self.0.mount_seconds.get_or_create(&SecondsLabels { provider, first }).observe(took.as_secs_f64());
+    }
+
+    /// A backend was asked. `code` says what came of it: a status or its class, or a word for what went wrong.
+    pub fn backend(&self, store: &StoreName, operation: &'static str, code: &'static str, took: Duration) {
+        let store = store.as_str();
+        let labels = RequestLabels { store: store.to_owned(), operation, code };
+        self.0.backend_requests.get_or_create(&labels).inc();
+        let labels = OperationLabels { store: labels.store, operation };
+        self.0.backend_seconds.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// The socket of a provider is now in this state, and in no other.
@@ -228,6 +247,19 @@ struct MountLabels {
 struct SecondsLabels {
     provider: &'static str,
     first: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    store: String,
+    operation: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    store: String,
+    operation: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

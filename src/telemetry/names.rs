@@ -13,6 +13,10 @@ const fn name(name: &'static str, help: &'static str) -> Name {
 
 pub(super) const AUDIT_DROPPED: Name =
     name("latchkey_audit_dropped", "Audit lines that were lost: the queue was full, or the sink failed");
+pub(super) const BACKEND_REQUESTS: Name =
+    name("latchkey_backend_requests", "Requests to backends, by what came of them");
+pub(super) const BACKEND_SECONDS: Name =
+    name("latchkey_backend_seconds", "Time from a request to a backend to the end of its answer");
 pub(super) const BUILD: Name = name("latchkey_build", "The version that runs");
 pub(super) const CODE_REPLACED: Name =
     name("latchkey_code_replaced", "Answers to Mount whose code the driver must not see, sent as Internal");

@@ -157,6 +157,26 @@ fn the_environment_stands_in_for_a_local_store_that_the_file_does_not_name() {
     );
 }
 
+#[cfg(feature = "net")]
+#[test]
+fn the_environment_names_proxies_and_authorities_in_capitals_or_not() {
+    let capitals = |name: &str| match name {
+        "HTTPS_PROXY" | "https_proxy" => Some(format!("http://{name}:3128")),
+        "http_proxy" => Some("http://plain:3128".to_owned()),
+        "NO_PROXY" => Some(".corp,10.0.0.0/8".to_owned()),
+        "SSL_CERT_FILE" => Some("/ca.pem".to_owned()),
+        _ => None,
+    };
+    let net = parse("", capitals).unwrap().net;
+    assert_eq!(net.https_proxy.as_deref(), Some("http://HTTPS_PROXY:3128"), "capitals go first");
+    assert_eq!(net.http_proxy.as_deref(), Some("http://plain:3128"));
+    assert_eq!(net.no_proxy.as_deref(), Some(".corp,10.0.0.0/8"));
+    assert_eq!(net.ca.as_deref(), Some(std::path::Path::new("/ca.pem")));
+    assert!(!format!("{net:?}").contains("3128"), "a proxy's URL may hold a password");
+    let net = read("").unwrap().net;
+    assert!(net.https_proxy.is_none() && net.http_proxy.is_none() && net.ca.is_none());
+}
+
 /// A key at every depth, and of every kind of value.
 const PATHS: [&str; 12] = [
     "stores",

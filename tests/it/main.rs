@@ -15,17 +15,21 @@ mod call;
 mod configuration;
 mod daemonset;
 mod driver;
+mod endpoint;
 mod examples;
 mod go;
 mod layers;
 mod local;
 mod native;
+#[cfg(feature = "net")]
+mod net;
 mod papers;
 mod reference;
 mod render;
 mod several;
 mod support;
 mod telemetry;
+#[cfg(feature = "net")]
 mod testkit;
 mod text;
 mod tidy;

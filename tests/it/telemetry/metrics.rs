@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use latchkey::clock::{Clock, Wall};
 use latchkey::error::Reason;
+use latchkey::model::StoreName;
 use latchkey::telemetry::{Metrics, Outcome, Refusal, SocketState, Volumes};
 
 const PAGE: &str = include_str!("../../../docs/METRICS.md");
@@ -20,6 +21,7 @@ fn used() -> Metrics {
     for reason in Reason::ALL {
         metrics.mount("latchkey", Outcome::of(reason), false, Duration::from_millis(3));
     }
+    metrics.backend(&StoreName::parse("vault").unwrap(), "read", "2xx", Duration::from_millis(3));
     metrics.socket("latchkey", SocketState::Bound);
     Refusal::ALL.into_iter().for_each(|why| metrics.connection_refused(why));
     metrics.volumes().unwrap().delivered("shop", "web-0", "secrets");

@@ -1,0 +1,310 @@
+//! Everything that an attempt can fail with, in our own words: no library's text, which may quote what was sent, gets
+//! out. This is the one place that says which failures are worth another attempt, and which are doubtful.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, ErrorKind};
+
+use rustls::CertificateError;
+
+use super::connect::Step;
+use crate::error::{Fault, Problem, Reason, Retry};
+use crate::model::Address;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// A tenant's word may not lead to a socket.
+    Socket,
+    /// A tenant's name leads to the node itself.
+    Guarded,
+    /// The authorities cannot be had.
+    Roots(Problem),
+    /// The path is not spelled as it would be on the wire.
+    Spelling,
+    /// The time was over before anything was sent.
+    NotSent,
+    /// The name has no address.
+    Unknown,
+    /// A step on the way to a connection took too long.
+    Silent(Step),
+    /// Nobody listens there.
+    Refused,
+    /// There is no way there.
+    NoRoute,
+    /// The connection was lost before the request was sent.
+    Lost(Step),
+    /// The certificate.
+    Untrusted(Distrust),
+    /// It speaks something else than TLS.
+    NotTls,
+    /// It speaks TLS and refuses ours.
+    TlsRefused,
+    /// The proxy does not connect us.
+    Proxy,
+    /// The proxy's own connection failed.
+    ProxyLost(Box<Self>),
+    /// The time was over before the headers.
+    NoHead,
+    /// The connection ended before the headers.
+    Broken,
+    /// It is no HTTP.
+    NotHttp,
+    /// The time was over in the body.
+    NoEnd,
+    /// The body did not come whole.
+    Truncated,
+    /// The body is larger than this.
+    TooLarge(usize),
+    /// There is no room for the body.
+    NoRoom,
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Distrust {
+    Issuer,
+    Name,
+    Time,
+    Other,
+}
+
+impl Failure {
+    /// What became of a connection that was to be made; `step` is how far it came.
+    pub(super) fn connecting(error: &(dyn Error + 'static), step: Step, proxied: bool) -> Self {
+        let failure = if let Some(ours) = find::<Self>(error) {
+            ours.clone()
+        } else if let Some(error) = find::<rustls::Error>(error) {
+            return Self::tls(error);
+        } else if let Some(error) = find::<io::Error>(error) {
+            match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NotFound => Self::Refused,
+                ErrorKind::TimedOut => Self::Silent(step),
+                ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof => Self::Lost(step),
+                _ => Self::NoRoute,
+            }
+        } else if proxied {
+            return Self::Proxy;
+        } else {
+            Self::Lost(step)
+        };
+        // What follows a tunnel is the endpoint's own; what comes before it is the proxy's.
+        if proxied && step != Step::Shaking { Self::ProxyLost(Box::new(failure)) } else { failure }
+    }
+
+    /// What became of a request.
+    pub(super) fn sent(error: &reqwest::Error) -> Self {
+        if let Some(ours) = find::<Self>(error) {
+            return ours.clone();
+        }
+        match find::<hyper::Error>(error) {
+            Some(error) if error.is_parse() => Self::NotHttp,
+            _ => Self::Broken,
+        }
+    }
+
+    fn tls(error: &rustls::Error) -> Self {
+        use rustls::Error as Tls;
+        match error {
+            Tls::InvalidCertificate(why) => Self::Untrusted(match why {
+                CertificateError::UnknownIssuer => Distrust::Issuer,
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    Distrust::Name
+                }
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => Distrust::Time,
+                _ => Distrust::Other,
+            }),
+            Tls::InvalidMessage(_) => Self::NotTls,
+            _ => Self::TlsRefused,
+        }
+    }
+
+    /// The word in figures.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Socket | Self::Guarded => "policy",
+            Self::Roots(_) | Self::Spelling => "setup",
+            Self::Unknown | Self::Silent(Step::Looking) => "dns",
+            Self::Refused | Self::NoRoute | Self::Lost(Step::Looking | Step::Dialling) => "connect",
+            Self::Silent(_) | Self::NotSent | Self::NoHead | Self::NoEnd => "timeout",
+            Self::Untrusted(_) | Self::NotTls | Self::TlsRefused | Self::Lost(Step::Shaking) => "tls",
+            Self::Proxy | Self::ProxyLost(_) => "proxy",
+            Self::Broken | Self::Truncated => "reset",
+            Self::NotHttp => "garbage",
+            Self::TooLarge(_) => "too_large",
+            Self::NoRoom => "busy",
+        }
+    }
+
+    /// Whether the request may have been heard, and no whole answer says what became of it.
+    fn is_doubtful(&self) -> bool {
+        matches!(
+            self,
+            Self::NoHead
+                | Self::Broken
+                | Self::NotHttp
+                | Self::NoEnd
+                | Self::Truncated
+                | Self::TooLarge(_)
+                | Self::NoRoom
+        )
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Socket
+            | Self::Guarded
+            | Self::Roots(_)
+            | Self::Spelling
+            | Self::Untrusted(_)
+            | Self::TooLarge(_) => Retry::Never,
+            Self::ProxyLost(inner) => inner.retry(),
+            _ => Retry::Backoff,
+        }
+    }
+
+    /// For the engine and for a person.
+    pub(super) fn fault(self, address: &Address) -> Fault {
+        let (retry, doubtful) = (self.retry(), self.is_doubtful());
+        Fault { problem: self.problem(address), retry, doubtful }
+    }
+
+    fn problem(self, address: &Address) -> Problem {
+        if let Self::Roots(problem) = self {
+            return problem;
+        }
+        let (reason, what, remedy) = self.words(address);
+        Problem::new(reason, what).remedy(remedy).hop(address.site())
+    }
+
+    fn words(&self, address: &Address) -> (Reason, String, &'static str) {
+        let (reason, what, remedy) = match self {
+            Self::Socket => {
+                (Reason::Policy, "is a socket of this node, which only the configuration may name", NAME_IT)
+            }
+            Self::Guarded => {
+                let what = format!("the name `{}` resolves to an address of the node's own", host(address));
+                return (Reason::Policy, what, NAME_IT);
+            }
+            Self::Roots(_) => (Reason::Setup, "has no authorities", ""),
+            Self::Spelling => (Reason::Bug, "the path is not spelled as it would go on the wire", ""),
+            Self::NotSent => (Reason::Timeout, "no time was left to ask", ""),
+            Self::Unknown => {
+                return (
+                    Reason::Unreachable,
+                    format!("the name `{}` does not resolve (DNS)", host(address)),
+                    NO_NAME,
+                );
+            }
+            Self::Silent(Step::Looking) => {
+                let what = format!("the name `{}` was not resolved in time (DNS)", host(address));
+                return (Reason::Unreachable, what, NO_NAME);
+            }
+            Self::Silent(Step::Dialling) => (Reason::Unreachable, "there was no connection in time", NO_WAY),
+            Self::Silent(Step::Shaking) => {
+                (Reason::Timeout, "the TLS handshake was not finished in time", "")
+            }
+            Self::Refused => (
+                Reason::Unreachable,
+                "the connection is refused",
+                "see whether it runs, and listens at this port",
+            ),
+            Self::NoRoute => (Reason::Unreachable, "there is no way to it", NO_WAY),
+            Self::Lost(Step::Shaking) => (Reason::Unreachable, "it broke the TLS handshake off", ""),
+            Self::Lost(_) => (Reason::Unreachable, "it broke the connection off", ""),
+            Self::Untrusted(Distrust::Issuer) => (
+                Reason::Unreachable,
+                "its certificate is of an authority that is not trusted",
+                "set `ca` of the store to the file of its authority",
+            ),
+            Self::Untrusted(Distrust::Name) => (
+                Reason::Unreachable,
+                "its certificate is for another name",
+                "use a name that the certificate has",
+            ),
+            Self::Untrusted(Distrust::Time) => (
+                Reason::Unreachable,
+                "its certificate is not valid now",
+                "renew it, or set the clock of this node",
+            ),
+            Self::Untrusted(Distrust::Other) => {
+                (Reason::Unreachable, "its certificate cannot be accepted", "renew it")
+            }
+            Self::NotTls => {
+                (Reason::Upstream, "it does not speak TLS", "write `http://`, or the port that speaks TLS")
+            }
+            Self::TlsRefused => (
+                Reason::Unreachable,
+                "no TLS that both sides accept was found",
+                "it must speak TLS 1.2 or 1.3",
+            ),
+            Self::Proxy => (Reason::Unreachable, "the proxy does not connect to it", PROXY),
+            Self::ProxyLost(inner) => {
+                let (_, what, _) = inner.words(address);
+                let what = match **inner {
+                    Self::Unknown | Self::Silent(Step::Looking) => "its name does not resolve (DNS)",
+                    _ => &what,
+                };
+                return (Reason::Unreachable, format!("the proxy on the way cannot be used: {what}"), PROXY);
+            }
+            Self::NoHead => (Reason::Timeout, "it did not answer in time", ""),
+            Self::Broken => (Reason::Unreachable, "it broke the connection off without an answer", ""),
+            Self::NotHttp => (Reason::Upstream, "its answer is no HTTP", "see what listens at this port"),
+            Self::NoEnd => (Reason::Timeout, "its answer did not end in time", ""),
+            Self::Truncated => (Reason::Unreachable, "it broke its answer off", ""),
+            Self::TooLarge(bytes) => {
+                return (
+                    Reason::TooLarge,
+                    format!("its answer is larger than {bytes} bytes"),
+                    "ask for less at once",
+                );
+            }
+            Self::NoRoom => (Reason::Busy, "too many large answers are being read at once", ""),
+        };
+        (reason, what.to_owned(), remedy)
+    }
+}
+
+const NAME_IT: &str = "let the administrator configure this address, or list it in `policy.endpoints.allow`";
+const NO_NAME: &str = "check the address, and the cluster's DNS";
+const NO_WAY: &str = "check the address, and what may be reached from this node (NetworkPolicy, firewall)";
+const PROXY: &str = "check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY";
+
+fn host(address: &Address) -> String {
+    match address {
+        Address::Web { host, .. } => host.to_string(),
+        Address::Unix(path) => path.display().to_string(),
+    }
+}
+
+impl fmt::Display for Failure {
+    /// For libraries that carry it: they may log it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+impl Error for Failure {}
+
+/// An error of this type in the chain of causes. An IO error hides the one that it was made of from `source`.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            // The innermost IO error is the system's own.
+            let inner = |io: &'a io::Error| io.get_ref().and_then(|inner| find::<E>(inner));
+            return (error as &dyn Error).downcast_ref::<io::Error>().and_then(inner).or(Some(found));
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
