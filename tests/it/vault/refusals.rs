@@ -87,7 +87,7 @@ async fn the_page_has_the_reason_of_every_status() {
     let section =
         page.split("## Vault and OpenBao").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let mut rows = 0;
-    for row in section.lines().filter(|line| line.starts_with(|c| c == '|')) {
+    for row in section.lines().filter(|line| line.starts_with('|')) {
         let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
         let Ok(status) = cells[1].parse() else { continue };
         rows += 1;
