@@ -1,5 +1,6 @@
-//! Everything that an attempt can fail with, in our own words: no library's text, which may quote what was sent, gets
-//! out. This is the one place that says which failures are worth another attempt, and which are doubtful.
+//! Everything that an attempt can fail with, told apart by the types of the libraries' errors and never by their texts,
+//! which may quote what was sent. This is the one place that says which failures are worth another attempt, and which
+//! are doubtful.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +9,8 @@ use std::io::{self, ErrorKind};
 use rustls::CertificateError;
 
 use super::connect::Step;
-use crate::error::{Fault, Problem, Reason, Retry};
+use super::words;
+use crate::error::{Fault, Problem, Retry};
 use crate::model::Address;
 
 /// Why there is no answer.
@@ -71,6 +73,7 @@ pub(super) enum Distrust {
 
 impl Failure {
     /// What became of a connection that was to be made; `step` is how far it came.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what the system may say is a long list, and grows")]
     pub(super) fn connecting(error: &(dyn Error + 'static), step: Step, proxied: bool) -> Self {
         let failure = if let Some(ours) = find::<Self>(error) {
             ours.clone()
@@ -106,11 +109,13 @@ impl Failure {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list grows")]
     fn tls(error: &rustls::Error) -> Self {
         use rustls::Error as Tls;
         match error {
             Tls::InvalidCertificate(why) => Self::Untrusted(match why {
-                CertificateError::UnknownIssuer => Distrust::Issuer,
+                // A bad signature: of another authority that has the same name, as after a rotation.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Distrust::Issuer,
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                     Distrust::Name
                 }
@@ -165,7 +170,21 @@ impl Failure {
             | Self::Untrusted(_)
             | Self::TooLarge(_) => Retry::Never,
             Self::ProxyLost(inner) => inner.retry(),
-            _ => Retry::Backoff,
+            Self::NotSent
+            | Self::Unknown
+            | Self::Silent(_)
+            | Self::Refused
+            | Self::NoRoute
+            | Self::Lost(_)
+            | Self::NotTls
+            | Self::TlsRefused
+            | Self::Proxy
+            | Self::NoHead
+            | Self::Broken
+            | Self::NotHttp
+            | Self::NoEnd
+            | Self::Truncated
+            | Self::NoRoom => Retry::Backoff,
         }
     }
 
@@ -179,107 +198,8 @@ impl Failure {
         if let Self::Roots(problem) = self {
             return problem;
         }
-        let (reason, what, remedy) = self.words(address);
+        let (reason, what, remedy) = words::of(&self, address);
         Problem::new(reason, what).remedy(remedy).hop(address.site())
-    }
-
-    fn words(&self, address: &Address) -> (Reason, String, &'static str) {
-        let (reason, what, remedy) = match self {
-            Self::Socket => {
-                (Reason::Policy, "is a socket of this node, which only the configuration may name", NAME_IT)
-            }
-            Self::Guarded => {
-                let what = format!("the name `{}` resolves to an address of the node's own", host(address));
-                return (Reason::Policy, what, NAME_IT);
-            }
-            Self::Roots(_) => (Reason::Setup, "has no authorities", ""),
-            Self::Spelling => (Reason::Bug, "the path is not spelled as it would go on the wire", ""),
-            Self::NotSent => (Reason::Timeout, "no time was left to ask", ""),
-            Self::Unknown => {
-                return (
-                    Reason::Unreachable,
-                    format!("the name `{}` does not resolve (DNS)", host(address)),
-                    NO_NAME,
-                );
-            }
-            Self::Silent(Step::Looking) => {
-                let what = format!("the name `{}` was not resolved in time (DNS)", host(address));
-                return (Reason::Unreachable, what, NO_NAME);
-            }
-            Self::Silent(Step::Dialling) => (Reason::Unreachable, "there was no connection in time", NO_WAY),
-            Self::Silent(Step::Shaking) => {
-                (Reason::Timeout, "the TLS handshake was not finished in time", "")
-            }
-            Self::Refused => (
-                Reason::Unreachable,
-                "the connection is refused",
-                "see whether it runs, and listens at this port",
-            ),
-            Self::NoRoute => (Reason::Unreachable, "there is no way to it", NO_WAY),
-            Self::Lost(Step::Shaking) => (Reason::Unreachable, "it broke the TLS handshake off", ""),
-            Self::Lost(_) => (Reason::Unreachable, "it broke the connection off", ""),
-            Self::Untrusted(Distrust::Issuer) => (
-                Reason::Unreachable,
-                "its certificate is of an authority that is not trusted",
-                "set `ca` of the store to the file of its authority",
-            ),
-            Self::Untrusted(Distrust::Name) => (
-                Reason::Unreachable,
-                "its certificate is for another name",
-                "use a name that the certificate has",
-            ),
-            Self::Untrusted(Distrust::Time) => (
-                Reason::Unreachable,
-                "its certificate is not valid now",
-                "renew it, or set the clock of this node",
-            ),
-            Self::Untrusted(Distrust::Other) => {
-                (Reason::Unreachable, "its certificate cannot be accepted", "renew it")
-            }
-            Self::NotTls => {
-                (Reason::Upstream, "it does not speak TLS", "write `http://`, or the port that speaks TLS")
-            }
-            Self::TlsRefused => (
-                Reason::Unreachable,
-                "no TLS that both sides accept was found",
-                "it must speak TLS 1.2 or 1.3",
-            ),
-            Self::Proxy => (Reason::Unreachable, "the proxy does not connect to it", PROXY),
-            Self::ProxyLost(inner) => {
-                let (_, what, _) = inner.words(address);
-                let what = match **inner {
-                    Self::Unknown | Self::Silent(Step::Looking) => "its name does not resolve (DNS)",
-                    _ => &what,
-                };
-                return (Reason::Unreachable, format!("the proxy on the way cannot be used: {what}"), PROXY);
-            }
-            Self::NoHead => (Reason::Timeout, "it did not answer in time", ""),
-            Self::Broken => (Reason::Unreachable, "it broke the connection off without an answer", ""),
-            Self::NotHttp => (Reason::Upstream, "its answer is no HTTP", "see what listens at this port"),
-            Self::NoEnd => (Reason::Timeout, "its answer did not end in time", ""),
-            Self::Truncated => (Reason::Unreachable, "it broke its answer off", ""),
-            Self::TooLarge(bytes) => {
-                return (
-                    Reason::TooLarge,
-                    format!("its answer is larger than {bytes} bytes"),
-                    "ask for less at once",
-                );
-            }
-            Self::NoRoom => (Reason::Busy, "too many large answers are being read at once", ""),
-        };
-        (reason, what.to_owned(), remedy)
-    }
-}
-
-const NAME_IT: &str = "let the administrator configure this address, or list it in `policy.endpoints.allow`";
-const NO_NAME: &str = "check the address, and the cluster's DNS";
-const NO_WAY: &str = "check the address, and what may be reached from this node (NetworkPolicy, firewall)";
-const PROXY: &str = "check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY";
-
-fn host(address: &Address) -> String {
-    match address {
-        Address::Web { host, .. } => host.to_string(),
-        Address::Unix(path) => path.display().to_string(),
     }
 }
 

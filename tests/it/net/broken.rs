@@ -38,13 +38,15 @@ async fn an_idle_connection_that_the_server_closed_costs_no_request() {
     let kit = Testkit::start_as(Identity::Plain);
     let stack = now(Config::default());
     let endpoint = kit.endpoint(Origin::Administrator);
-    for _ in 0..20 {
+    for _ in 0..10 {
         // The whole answer, and then the end of the connection, which the client has not asked for.
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";
         kit.script("/", Reply::new(200, answer).manner(Manner::Raw));
         stack.get(&endpoint, "/v1/a").await.unwrap();
+        // Until it has heard of the end; a request that crosses it on the way is lost, and doubtful.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(kit.requests(), 20);
+    assert_eq!((kit.requests(), kit.connections()), (10, 10));
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ async fn no_proxy_is_used_where_the_administrator_says_so_and_never_for_this_mac
         assert_eq!(asked.lock().unwrap().is_empty(), direct, "{no_proxy:?} {host}");
     }
     let host = kit.endpoint_at("a.kit.test", Origin::Administrator);
+    asked.lock().unwrap().clear();
     now(config(&format!("kit.test:{port}"))).get(&host, "/v1/a").await.unwrap();
     assert!(asked.lock().unwrap().is_empty(), "the port fits");
     for (no_proxy, direct) in

@@ -27,7 +27,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub(crate) use held::{Held, held};
+pub(crate) use held::held;
 pub(crate) use port::{BlackHole, closed_port};
 pub(crate) use reply::{Manner, Reply};
 
@@ -253,9 +253,10 @@ fn certify(identity: Identity) -> (Option<TlsAcceptor>, String) {
     let pem = told.pem();
     let unknown = authority();
     let issuer = if identity == Identity::Untrusted { &unknown } else { &told };
-    let names = match identity {
-        Identity::WrongName => vec!["elsewhere.test".to_owned()],
-        _ => ["localhost", "127.0.0.1", "*.kit.test"].map(str::to_owned).into(),
+    let names = if identity == Identity::WrongName {
+        vec!["elsewhere.test".to_owned()]
+    } else {
+        ["localhost", "127.0.0.1", "*.kit.test"].map(str::to_owned).into()
     };
     let mut leaf = CertificateParams::new(names).expect("names");
     if identity == Identity::Expired {

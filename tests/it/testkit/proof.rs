@@ -98,16 +98,19 @@ async fn every_fault_is_what_its_name_says() {
         kit.script("/", manner.clone().into());
         let (said, ended) = rest(ask(&kit, "/").await.unwrap()).await;
         assert!(said.contains("content-length: 1000") && said.ends_with(&text[..10]), "{manner:?}: {said}");
-        match manner {
-            Manner::Reset(_) => assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset),
-            _ => assert!(ended.is_ok()),
-        }
+        let reset = ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
+        assert_eq!(reset, manner == Manner::Reset(10), "{manner:?}");
     }
     for (manner, reset) in [(Manner::Close, false), (Manner::ResetAtOnce, true)] {
         kit.script("/", manner.into());
         let (said, ended) = rest(ask(&kit, "/").await.unwrap()).await;
         assert_eq!((said.as_str(), ended.is_err()), ("", reset));
     }
+    kit.script("/", Reply::empty().header("connection", "close"));
+    let mut stream = ask(&kit, "/").await.unwrap();
+    let mut said = vec![0; 21];
+    stream.read_exact(&mut said).await.unwrap();
+    assert_eq!(said, b"HTTP/1.1 204 Kit\r\ncon", "no length where there is no body");
     kit.script("/", Reply::new(0, "SSH-2.0-x\r\n").manner(Manner::Raw));
     assert_eq!(rest(ask(&kit, "/").await.unwrap()).await.0, "SSH-2.0-x\r\n");
     for (manner, bytes) in [(Manner::Hang, 0), (Manner::HangAfter(10), 10)] {

@@ -37,6 +37,11 @@ async fn speak<S>(
 where
     S: tokio::io::AsyncRead + AsyncWrite + Unpin,
 {
+    // A client that begins with TLS where there is none is told so in plain text, as HTTP servers do.
+    if stream.fill_buf().await?.first() == Some(&TLS_HANDSHAKE) {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await?;
+        return stream.shutdown().await;
+    }
     while let Some(request) = read(&mut stream, number).await? {
         let head = request.method == "HEAD";
         let reply = shared.answer(request).await;
@@ -78,6 +83,9 @@ async fn read<S: tokio::io::AsyncRead + Unpin>(
     Ok(Some(Request { method, host, path, headers, body, connection }))
 }
 
+/// The first byte of a TLS client.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// What becomes of the connection.
 enum Ends {
     Not,
@@ -99,52 +107,59 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, reply: &Reply, head: bool)
         start.push_str(&format!("{name}: {value}\r\n"));
     }
     start.push_str("\r\n");
+    let start = start.as_bytes();
     match reply.manner {
         Manner::Hang => return pending().await,
         Manner::Close => return Ok(Ends::InOrder),
         Manner::ResetAtOnce => return Ok(Ends::Reset),
         Manner::Raw => {
-            stream.write_all(body).await?;
+            say(stream, &[body]).await?;
             return Ok(Ends::InOrder);
         }
-        _ => stream.write_all(start.as_bytes()).await?,
-    }
-    match reply.manner {
-        Manner::Whole => stream.write_all(body).await?,
+        Manner::Whole => say(stream, &[start, body]).await?,
         Manner::Chunked(bytes) => {
+            say(stream, &[start]).await?;
             for piece in body.chunks(bytes.max(1)) {
                 chunk(stream, piece).await?;
             }
-            stream.write_all(b"0\r\n\r\n").await?;
+            say(stream, &[b"0\r\n\r\n"]).await?;
         }
-        Manner::Endless => loop {
-            chunk(stream, body).await?;
-        },
+        Manner::Endless => {
+            say(stream, &[start]).await?;
+            loop {
+                chunk(stream, body).await?;
+            }
+        }
         Manner::Slow(pause) => {
+            say(stream, &[start]).await?;
             for byte in body {
-                stream.write_all(&[*byte]).await?;
-                stream.flush().await?;
+                say(stream, &[&[*byte]]).await?;
                 tokio::time::sleep(pause).await;
             }
         }
-        Manner::Truncated(bytes) | Manner::Reset(bytes) | Manner::HangAfter(bytes) => {
-            stream.write_all(first(bytes)).await?;
-            stream.flush().await?;
-            return match reply.manner {
-                Manner::HangAfter(_) => pending().await,
-                Manner::Reset(_) => Ok(Ends::Reset),
-                _ => Ok(Ends::InOrder),
-            };
+        Manner::HangAfter(bytes) => {
+            say(stream, &[start, first(bytes)]).await?;
+            return pending().await;
         }
-        Manner::Hang | Manner::Close | Manner::ResetAtOnce | Manner::Raw => {}
+        Manner::Reset(bytes) => {
+            say(stream, &[start, first(bytes)]).await?;
+            return Ok(Ends::Reset);
+        }
+        Manner::Truncated(bytes) => {
+            say(stream, &[start, first(bytes)]).await?;
+            return Ok(Ends::InOrder);
+        }
     }
-    stream.flush().await?;
     Ok(Ends::Not)
 }
 
-async fn chunk<S: AsyncWrite + Unpin>(stream: &mut S, piece: &[u8]) -> io::Result<()> {
-    stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
-    stream.write_all(piece).await?;
-    stream.write_all(b"\r\n").await?;
+async fn say<S: AsyncWrite + Unpin>(stream: &mut S, pieces: &[&[u8]]) -> io::Result<()> {
+    for piece in pieces {
+        stream.write_all(piece).await?;
+    }
     stream.flush().await
+}
+
+async fn chunk<S: AsyncWrite + Unpin>(stream: &mut S, piece: &[u8]) -> io::Result<()> {
+    say(stream, &[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"]).await
 }
