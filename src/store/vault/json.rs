@@ -55,18 +55,33 @@ pub(super) fn members(text: &[u8]) -> Result<Option<Vec<(Text<'_>, Value<'_>)>>,
     }
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// The object that it may be.
+    pub(super) fn object(&self) -> Option<&Object<'a>> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// The number that it may be, as it was received.
+    pub(super) fn number(&self) -> Option<&'a str> {
+        if let Self::Number(text) = self { Some(text) } else { None }
+    }
+
     /// Writes it as Go does.
     pub(super) fn write(&self, out: &mut Json) {
         match self {
-            Self::Null => out.raw("null"),
-            Self::Bool(value) => out.raw(if *value { "true" } else { "false" }),
-            Self::Number(text) => out.raw(text),
-            Self::Text(text) => out.string(text),
-            Self::List(values) => return write_list(out, values, Self::write),
-            Self::Object(object) => return write_object(out, object, Self::write),
-        };
+            Self::List(values) => write_list(out, values, Self::write),
+            Self::Object(object) => write_object(out, object, Self::write),
+            Self::Text(text) => text.write(out),
+            Self::Null => word(out, "null"),
+            Self::Bool(true) => word(out, "true"),
+            Self::Bool(false) => word(out, "false"),
+            Self::Number(text) => word(out, text),
+        }
     }
+}
+
+fn word(out: &mut Json, word: &str) {
+    out.raw(word);
 }
 
 /// A list of anything.

@@ -26,11 +26,8 @@ impl Server<'_> {
         issued: Instant,
     ) -> Material {
         // An object below `data` is what KV version 2 wraps its secret in.
-        let inner = match data.get("data") {
-            Some(Value::Object(inner)) => Some(inner),
-            _ => None,
-        };
-        let version = inner.and(version(data));
+        let inner = data.get("data").and_then(Value::object);
+        let version = inner.and_then(|_| version(data));
         let fields = inner.unwrap_or(data).iter().map(|(name, value)| (name.to_string(), field(value)));
         // Written anew it is seldom longer than it came, so that it is made in one piece.
         let json = Json::new(reply.body.len());
@@ -62,13 +59,7 @@ fn secret(text: &str) -> Secret {
 
 /// The version that KV version 2 says it read.
 fn version<'a>(data: &'a Object<'_>) -> Option<&'a str> {
-    match data.get("metadata")? {
-        Value::Object(metadata) => match metadata.get("version")? {
-            Value::Number(version) => Some(version),
-            _ => None,
-        },
-        _ => None,
-    }
+    data.get("metadata")?.object()?.get("version")?.number()
 }
 
 fn kind(envelope: &Envelope<'_>, version: Option<&str>, wanted: &Locator, issued: Instant) -> Kind {

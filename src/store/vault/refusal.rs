@@ -220,7 +220,8 @@ const WORDS_MAX: usize = 8;
 /// KV version 2 says of a version that is gone when it went.
 fn deleted(body: &[u8]) -> Option<&'static str> {
     let envelope = Envelope::parse(body).ok()?;
-    let Value::Object(metadata) = envelope.data?.remove("metadata")? else { return None };
+    let data = envelope.data?;
+    let metadata = data.get("metadata")?.object()?;
     let destroyed = matches!(metadata.get("destroyed"), Some(Value::Bool(true)));
     let deleted = matches!(metadata.get("deletion_time"), Some(Value::Text(when)) if !when.is_empty());
     match (destroyed, deleted) {

@@ -176,7 +176,6 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
 async fn a_login_that_is_refused_says_whose_it_was_and_why() {
     let bench = Bench::start();
     let bound = "; check what the role is bound to: service accounts, namespaces, and the audience `vault`";
-    let after = |seconds| Retry::After(Duration::from_secs(seconds));
     for (status, body, reason, retry, text) in [
         (
             403,
@@ -217,6 +216,16 @@ async fn a_login_that_is_refused_says_whose_it_was_and_why() {
             "there is no such auth mount (404): no handler for route; check the auth mount and the namespace"
                 .to_owned(),
         ),
+    ] {
+        refused(&bench, (status, body), (reason, retry), &text).await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_fails_otherwise_says_whether_to_try_again() {
+    let bench = Bench::start();
+    let after = |seconds| Retry::After(Duration::from_secs(seconds));
+    for (status, body, reason, retry, text) in [
         (
             429,
             r#"{"errors":["rate limit quota exceeded"]}"#,
@@ -240,16 +249,16 @@ async fn a_login_that_is_refused_says_whose_it_was_and_why() {
             "the server is not initialized (501); initialize it".to_owned(),
         ),
     ] {
-        bench.kit.script("/", Reply::new(status, body).header("retry-after", "7"));
-        let fault = bench.log_in().await.err().unwrap();
-        assert_eq!(
-            (fault.problem.reason, fault.retry, fault.doubtful),
-            (reason, retry, false),
-            "{status} {body}"
-        );
-        let wanted = "at SITE: login of `shop/web` as role `web` at auth mount `kubernetes`";
-        assert_eq!(bench.told(&fault), format!("{wanted}: {text}"));
+        refused(&bench, (status, body), (reason, retry), &text).await;
     }
+}
+
+async fn refused(bench: &Bench, reply: (u16, &str), (reason, retry): (Reason, Retry), text: &str) {
+    bench.kit.script("/", Reply::new(reply.0, reply.1).header("retry-after", "7"));
+    let fault = bench.log_in().await.err().unwrap();
+    assert_eq!((fault.problem.reason, fault.retry, fault.doubtful), (reason, retry, false), "{reply:?}");
+    let wanted = "at SITE: login of `shop/web` as role `web` at auth mount `kubernetes`";
+    assert_eq!(bench.told(&fault), format!("{wanted}: {text}"));
 }
 
 #[tokio::test]

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use latchkey::error::{Fault, Reason, Retry};
+use latchkey::model::locator::local;
+use latchkey::model::{Access, Locator};
+use latchkey::store::{Proof, Store as _};
 
 use super::{Bench, TOKEN, VALUE, get, put};
+use crate::layers::source::top;
 use crate::testkit::{Manner, Reply};
 
 const ALIVE: &str = r#"{"data":{"id":"hvs.CANARY-token","ttl":60}}"#;
@@ -74,6 +78,53 @@ async fn every_status_means_something() {
             assert_eq!(bench.told(&fault), format!("at SITE: {text}"));
         }
     }
+}
+
+#[tokio::test]
+async fn the_page_has_the_reason_of_every_status() {
+    let bench = Bench::start();
+    let page = std::fs::read_to_string(top().join("docs/ERRORS.md")).unwrap();
+    let section =
+        page.split("## Vault and OpenBao").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let mut rows = 0;
+    for row in section.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let Ok(status) = cells[1].parse() else { continue };
+        rows += 1;
+        bench.kit.route("*", move |_| Reply::new(status, "{}"));
+        let login = bench.log_in().await.err().unwrap();
+        let (get, put) = (
+            bench.read(get("kv/x")).await.err().unwrap(),
+            bench.read(put("kv/x", "{}")).await.err().unwrap(),
+        );
+        let reasons = [&login, &get, &put].map(|fault| fault.problem.reason.label());
+        assert_eq!(reasons, [cells[2], cells[3], cells[3]], "{row}");
+        let again = |fault: &Fault| fault.retry == Retry::Backoff;
+        let wanted = (cells[4].starts_with("yes"), cells[4] == "yes" || cells[4].starts_with("yes, not"));
+        assert_eq!((again(&get), again(&put)), wanted, "{row}");
+        assert_eq!(again(&login), wanted.0, "{row}");
+    }
+    assert_eq!(rows, 15);
+}
+
+#[tokio::test]
+async fn what_is_another_stores_is_a_bug_and_reaches_nobody() {
+    let bench = Bench::start();
+    let path = local::EntryPath::parse("prod/db").unwrap();
+    let theirs = Locator::Local(local::Locator { path, version: None });
+    let ours = Access::Vault(bench.access.clone());
+    let local = Access::Local(local::Access { store: bench.access.store.clone(), audience: None });
+    let session = bench.session();
+    let (read, stray) = (
+        bench.store.fetch(&bench.cx, &session, &ours, &[theirs]).await,
+        bench.store.fetch(&bench.cx, &session, &local, &[Locator::Vault(get("kv/x"))]).await,
+    );
+    let login = bench.store.authenticate(&bench.cx, &ours, Proof::Node).await;
+    for fault in [read[0].as_ref().err(), stray[0].as_ref().err(), login.as_ref().err()] {
+        let fault = fault.unwrap();
+        assert_eq!((fault.problem.reason, fault.retry), (Reason::Bug, Retry::Never), "{}", bench.told(fault));
+    }
+    assert_eq!(bench.kit.connections(), 0);
 }
 
 #[tokio::test]
