@@ -190,7 +190,7 @@ fn ignored(environment: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
     #[cfg(feature = "vault")]
     let names = vault::TOKENS;
     #[cfg(not(feature = "vault"))]
-    let names = [];
+    let names: [&str; 0] = [];
     names.into_iter().filter(|name| environment(name).is_some()).collect()
 }
 
