@@ -233,7 +233,7 @@ pub(super) const KEYS: &[Key] = &[
          to try again.",
     ),
     key("limits.callsPerSecond", "number", "100", "Calls a second to one endpoint, in the long run."),
-    key("limits.callsBurst", "number", "200", "Calls at once to one endpoint after a time of rest."),
+    key("limits.callsBurst", "number", "400", "Calls at once to one endpoint after a time of rest."),
     key("limits.loginAttempts", "number", "2", "Attempts of a login, a renewal or a revocation."),
     key("limits.readAttempts", "number", "3", "Attempts of a read."),
     key("limits.attempt", "duration", "15s", "Longest attempt."),

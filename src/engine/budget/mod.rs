@@ -60,7 +60,8 @@ impl Default for Limits {
             per_principal: 8,
             queue: 1024,
             per_second: 100,
-            burst: 200,
+            // A full node that starts anew: 110 pods, each with a login and four objects, within three seconds.
+            burst: 400,
             exchanges: 2,
             reads: 3,
             attempt: Duration::from_secs(15),
