@@ -14,7 +14,7 @@ use super::identity::{Principal, Proof, at_store, proof};
 use super::keep::{Age, Memory};
 use super::objects::Key;
 use super::sessions::{Found, usable};
-use super::wire::{Errand, short, slow};
+use super::wire::{Errand, short};
 use super::{Backend, Engine, bug};
 use crate::audit;
 use crate::clock::Instant;
@@ -212,12 +212,13 @@ impl Engine {
             Boarded::Lead(landing) => landing,
             Boarded::Join(waiting) => {
                 let login = self.parts.clock.until(visit.deadline, waiting).await;
-                let session = login.ok_or_else(slow)?.map_err(|_| Fault::never(bug()))??;
+                let in_vain = || self.in_vain(&principal.access);
+                let session = login.ok_or_else(in_vain)?.map_err(|_| Fault::never(bug()))??;
                 // A session that is over at once is good for the mount alone that made it.
                 if usable(&session, self.parts.clock.now()) {
                     return Ok(session);
                 }
-                return self.wait(visit, log_in(None)).await?;
+                return self.wait(visit, errand, log_in(None)).await?;
             }
         };
         match find() {
@@ -229,14 +230,19 @@ impl Engine {
                 landing.land(Err(fault.clone()));
                 Err(fault)
             }
-            Found::Nothing => self.wait(visit, log_in(Some(landing))).await?,
+            Found::Nothing => self.wait(visit, errand, log_in(Some(landing))).await?,
         }
     }
 
     /// Waits for work on another task as long as the mount has time. The work goes on without it.
-    pub(super) async fn wait<T>(&self, visit: &Visit<'_>, work: JoinHandle<T>) -> Result<T, Fault> {
+    pub(super) async fn wait<T>(
+        &self,
+        visit: &Visit<'_>,
+        errand: &Errand,
+        work: JoinHandle<T>,
+    ) -> Result<T, Fault> {
         let done = self.parts.clock.until(visit.deadline, work).await;
-        done.ok_or_else(slow)?.map_err(|_| Fault::never(bug()))
+        done.ok_or_else(|| self.in_vain(&errand.principal.access))?.map_err(|_| Fault::never(bug()))
     }
 }
 

@@ -16,7 +16,7 @@ use super::sessions::Login;
 use super::{Backend, Engine, bug};
 use crate::clock::Instant;
 use crate::error::{Fault, Problem, Reason, Retry};
-use crate::model::{Locator, Material};
+use crate::model::{Access, Locator, Material};
 use crate::room::Claim;
 use crate::store::{Cx, Session};
 
@@ -218,7 +218,21 @@ fn again(result: &Option<Result<Material, Fault>>) -> bool {
     }
 }
 
-/// What an operation, or whoever waits for it, ends in once its time is over.
+impl Engine {
+    /// What a mount ends in that waited in vain for something on its way to a backend: if that is held back, why.
+    pub(super) fn in_vain(&self, access: &Access) -> Fault {
+        let Some(endpoint) = access.endpoints().next() else { return slow() };
+        match self.budgets.holds_back(endpoint) {
+            Some(problem) => Fault::never(problem),
+            None => {
+                let Fault { problem, .. } = slow();
+                Fault::never(problem.hop(endpoint.address.site()))
+            }
+        }
+    }
+}
+
+/// What an operation ends in once its time is over.
 pub(super) fn slow() -> Fault {
     let what = "the store did not answer within the time that there is";
     Fault::never(Problem::new(Reason::Timeout, what).remedy("look at its state, and at the way to it"))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::breaker::{Breaker, Change};
 use super::bucket::Bucket;
 use super::line::{Line, Ticket, Waiting};
-use super::{Tools, Turn, USEFUL};
+use super::{Limits, Tools, Turn, USEFUL};
 use crate::clock::Instant;
 use crate::error::{Fault, Problem, Reason, Retry};
 use crate::model::StoreName;
@@ -157,6 +157,11 @@ impl Gate {
         Fault { problem: throttled(&self.site, said), ..fault }
     }
 
+    /// Why calls are not made now.
+    pub(super) fn holds_back(&self) -> Option<Problem> {
+        self.lock().holds_back(&self.site, &self.tools.limits)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -280,6 +285,11 @@ impl State {
         true
     }
 
+    fn holds_back(&self, site: &str, limits: &Limits) -> Option<Problem> {
+        let hold = self.hold.as_ref().map(|hold| throttled(site, hold.said));
+        hold.or_else(|| self.breaker.is_open().then(|| self.breaker.problem(site, limits)))
+    }
+
     fn refuse(&mut self, until: Option<Instant>, problem: &Problem) {
         self.first.refuse(until, problem);
         self.refresh.refuse(until, problem);
@@ -319,11 +329,8 @@ impl Place {
     /// Why a turn did not come in time.
     fn in_vain(&self, state: &State) -> Problem {
         let (site, limits) = (&self.gate.site, &self.gate.tools.limits);
-        if let Some(hold) = &state.hold {
-            return throttled(site, hold.said);
-        }
-        if state.breaker.is_open() {
-            return state.breaker.problem(site, limits);
+        if let Some(problem) = state.holds_back(site, limits) {
+            return problem;
         }
         let own = state.of.get(&self.principal).is_some_and(|own| *own >= limits.per_principal);
         let remedy = if own {

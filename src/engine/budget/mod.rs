@@ -209,6 +209,11 @@ impl Budgets {
         }
     }
 
+    /// Why calls to this endpoint are not made now, if the backend asked for patience or is left alone.
+    pub fn holds_back(&self, endpoint: &Endpoint) -> Option<Problem> {
+        self.gate(endpoint).holds_back()
+    }
+
     fn gate(&self, endpoint: &Endpoint) -> Arc<Gate> {
         let now = self.tools.clock.now();
         let key = Key { site: endpoint.address.site(), tls: endpoint.tls.clone() };
