@@ -215,8 +215,8 @@ pub(super) const KEYS: &[Key] = &[
         "limits.roomBytes",
         "number of bytes",
         "33554432",
-        "Replies and answers of more than 64 KiB that are held at once, a quarter of it for answers; beyond it mounts wait, then \
-         kubelet is asked to try again. Four times `answerBytes` at least, which is also what holds where that is larger.",
+        "Replies and answers of more than 64 KiB that are held at once, and smaller replies beyond 256 KiB a mount, a quarter of it \
+         for answers; beyond it mounts wait, then kubelet is asked to try again. Four times `answerBytes` at least, which is also what holds where that is larger.",
     ),
     key("limits.callsInFlight", "number", "32", "Calls to one endpoint of a backend at once."),
     key(
