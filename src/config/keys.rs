@@ -133,7 +133,12 @@ pub(super) const KEYS: &[Key] = &[
         "Namespaces of pods. In every pattern `*` stands for any run of characters. Required, like the next three.",
     ),
     key("policy.rules[].serviceAccounts", "list of patterns", "", "Service accounts of pods."),
-    key("policy.rules[].stores", "list of patterns", "", "Names of configured stores."),
+    key(
+        "policy.rules[].stores",
+        "list of patterns",
+        "",
+        "Names of configured stores. A class that spells out the address of another store than its provider's is judged by that store's name.",
+    ),
     key(
         "policy.rules[].objects",
         "list of patterns",
