@@ -199,6 +199,7 @@ impl Engine {
             store: access.store(),
             endpoint: access.endpoints().next(),
             principal: errand.principal.digest(&self.digests),
+            tenant: errand.principal.tenant(&self.digests),
             first: errand.first,
             deadline: cx.deadline,
             work,

@@ -96,6 +96,8 @@ pub struct Turn<'a> {
     pub endpoint: Option<&'a Endpoint>,
     /// For whom.
     pub principal: Digest,
+    /// Whose that one is: a namespace has many.
+    pub tenant: Digest,
     /// Whether a pod may be waiting to start.
     pub first: bool,
     /// When nobody waits for the result any more.
