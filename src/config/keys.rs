@@ -133,7 +133,12 @@ pub(super) const KEYS: &[Key] = &[
         "Namespaces of pods. In every pattern `*` stands for any run of characters. Required, like the next three.",
     ),
     key("policy.rules[].serviceAccounts", "list of patterns", "", "Service accounts of pods."),
-    key("policy.rules[].stores", "list of patterns", "", "Names of configured stores."),
+    key(
+        "policy.rules[].stores",
+        "list of patterns",
+        "",
+        "Names of configured stores. A class that spells out the address of another store than its provider's is judged by that store's name.",
+    ),
     key(
         "policy.rules[].objects",
         "list of patterns",
@@ -215,8 +220,8 @@ pub(super) const KEYS: &[Key] = &[
         "limits.roomBytes",
         "number of bytes",
         "33554432",
-        "Replies and answers of more than 64 KiB that are held at once, a quarter of it for answers; beyond it mounts wait, then \
-         kubelet is asked to try again. Four times `answerBytes` at least, which is also what holds where that is larger.",
+        "Replies and answers of more than 64 KiB that are held at once, and smaller replies beyond 256 KiB a mount, a quarter of it \
+         for answers; beyond it mounts wait, then kubelet is asked to try again. Four times `answerBytes` at least, which is also what holds where that is larger.",
     ),
     key("limits.callsInFlight", "number", "32", "Calls to one endpoint of a backend at once."),
     key(

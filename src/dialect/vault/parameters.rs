@@ -238,7 +238,9 @@ impl Reader<'_> {
             let what = "is no address that could be permitted";
             return self.problem(refuse(Reason::Policy, word.name, what, format!("write {}", Address::RULE)));
         };
-        Some(catalog.endpoint(&address).cloned().unwrap_or_else(|| Endpoint {
+        // Another store may have the same address and check its certificate otherwise.
+        let own = self.defaults.endpoint.as_ref().filter(|own| own.address == address);
+        Some(own.or_else(|| catalog.endpoint(&address)).cloned().unwrap_or_else(|| Endpoint {
             address,
             origin: Origin::Tenant,
             tls: self.defaults.tls.clone(),
