@@ -143,7 +143,7 @@ pub(super) const KEYS: &[Key] = &[
         "policy.rules[].objects",
         "list of patterns",
         "",
-        "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` behind it where a class asks for one.",
+        "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` behind it where a class asks for one. Of a request with a body the method and the path, without the digest of the body.",
     ),
     key("fresh.min", "duration", "0s", "Whatever class and store say, an object is fresh for at least this."),
     key(

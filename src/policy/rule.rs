@@ -39,7 +39,7 @@ impl Rules {
     /// Why an object is refused to the subject.
     pub(super) fn refuse(&self, source: &Source, subject: &Subject, catalog: &Catalog) -> Option<Problem> {
         let rules = self.0.as_ref()?;
-        let (store, object) = (store(&source.access, catalog).as_str(), source.locator.to_string());
+        let (store, object) = (store(&source.access, catalog).as_str(), source.locator.in_rules());
         let role = source.access.role();
         let allowed = rules.iter().any(|rule| {
             any(&rule.namespaces, subject.namespace.as_str())

@@ -6,6 +6,7 @@ use latchkey::error::Reason;
 use latchkey::model::locator::{local, vault};
 use latchkey::model::{Access, AccountName, Catalog, Defaults, Entry, Locator, Namespace, Plan, Subject};
 use latchkey::policy::{Pattern, Policy, Rule, Rules, permit};
+use latchkey::secret::{DigestKey, Secret};
 use proptest::prelude::*;
 
 use super::{catalog, configured, judge, offer, pasted, plan, refused, store};
@@ -225,4 +226,21 @@ fn a_store_that_a_class_reaches_by_its_address_is_judged_by_its_own_name() {
     judge("prod", &[&vault, &prod]).unwrap();
     // A store of the class's own that has the address too is meant first.
     judge("vault", &[&named("vault", "https://prod.corp"), &prod]).unwrap();
+}
+
+#[test]
+fn a_rule_for_a_request_with_a_body_holds_on_every_node_and_after_a_restart() {
+    let access = || Access::Vault(configured("https://vault.corp"));
+    let issue = |key: u8, path: &str| {
+        let args =
+            vault::Args::new(Secret::from_text("{\"ttl\":\"1h\"}".to_owned()), &DigestKey::new(&[key; 32]));
+        plan([(
+            access(),
+            Locator::Vault(vault::Locator { method: "PUT".into(), path: path.into(), args: Some(args) }),
+        )])
+    };
+    judge(&issue(1, "pki/issue/web"), &only(vec![rule("*", "*", "*", "PUT pki/issue/web")])).unwrap();
+    let offered = offer(&refused(&issue(1, "pki/issue/web"), &only(vec![]))).expect("a line to add");
+    judge(&issue(2, "pki/issue/web"), &pasted(&offered)).unwrap();
+    refused(&issue(2, "pki/issue/admin"), &pasted(&offered));
 }
