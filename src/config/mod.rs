@@ -14,7 +14,9 @@ use std::time::Duration;
 use crate::audit;
 use crate::engine;
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{Catalog, Defaults, Entry, StoreName, locator};
+use crate::model::{Catalog, Entry, StoreName};
+#[cfg(feature = "local")]
+use crate::model::{Defaults, locator};
 #[cfg(feature = "net")]
 use crate::net;
 use crate::policy::{Pattern, Policy, Rule, Rules, Site};
