@@ -9,7 +9,7 @@ use super::rule::quoted;
 use super::{Policy, Site};
 use crate::error::{Problem, Reason};
 use crate::model::endpoint::{Address, Endpoint, Origin, is_guarded};
-use crate::model::{Access, Audience, Catalog, Source, StoreName};
+use crate::model::{Access, Audience, Catalog, Said, Source, StoreName};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ground<'a> {
@@ -132,7 +132,22 @@ impl Ground<'_> {
                 add("policy.nodeIdentity", Some(store.as_str())),
             ),
         };
-        Problem::new(Reason::Policy, what).object(objects(sources)).remedy(remedy)
+        let problem = Problem::new(Reason::Policy, what).object(objects(sources)).remedy(remedy);
+        match sources.iter().find_map(|source| self.said(&source.said)) {
+            Some(parameter) => problem.parameter(parameter.clone()),
+            None => problem,
+        }
+    }
+
+    /// The parameter in which a class says it, as the class spells it.
+    fn said<'s>(&self, said: &'s Said) -> Option<&'s String> {
+        match self {
+            Self::Endpoint(_) | Self::Socket(_) => said.address.as_ref(),
+            Self::SkipVerify(_) => said.skip_verify.as_ref(),
+            Self::File(_) => said.ca.as_ref(),
+            Self::Audience(..) => said.audience.as_ref(),
+            Self::Node(_) => None,
+        }
     }
 }
 

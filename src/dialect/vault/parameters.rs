@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{AUDIENCE, Flavour};
 use crate::error::{Problem, Reason};
 use crate::model::locator::{request, vault};
-use crate::model::{Address, Attributes, Audience, Catalog, Defaults, Endpoint, Origin, StoreName, go};
+use crate::model::{Address, Attributes, Audience, Catalog, Defaults, Endpoint, Origin, Said, StoreName, go};
 
 /// The prefixes of parameters; the first that is there counts, whatever stands behind it.
 const fn prefixes(flavour: Flavour) -> &'static [&'static str] {
@@ -57,6 +57,21 @@ impl<'a> Words<'a> {
     /// One that says something: an empty one is left to the store, as upstream does.
     fn written(&self, suffix: &str) -> Option<Word<'a>> {
         self.get(suffix).filter(|word| !word.text.is_empty())
+    }
+
+    /// Where the class says what policy may refuse.
+    pub(super) fn said(&self) -> Said {
+        let name = |suffix| self.written(suffix).map(|word| word.name);
+        Said {
+            address: name("Address"),
+            skip_verify: name("SkipTLSVerify"),
+            ca: name("CACertPath"),
+            audience: self.audience().map(|_| AUDIENCE.to_owned()),
+        }
+    }
+
+    fn audience(&self) -> Option<&'a str> {
+        self.attributes.get(AUDIENCE).filter(|text| !text.is_empty())
     }
 
     /// How errors spell a parameter that is not there.
@@ -118,7 +133,7 @@ fn store(flavour: Flavour, catalog: &Catalog) -> Result<(&StoreName, &vault::Def
 }
 
 fn audience(words: Words<'_>, defaults: &vault::Defaults) -> Audience {
-    match words.attributes.get(AUDIENCE).filter(|text| !text.is_empty()) {
+    match words.audience() {
         Some(text) => Audience::new(text),
         None => defaults.audience.clone().unwrap_or_else(|| Audience::new(words.flavour.name())),
     }

@@ -37,10 +37,11 @@ pub fn mount(text: &str) -> Result<Box<str>, &'static str> {
     }
 }
 
-/// Whether a text is an HTTP method: one or more of the characters of a token.
+/// Whether a text is an HTTP method that asks something of a path: one or more of the characters of a token, but not
+/// `CONNECT`, which would make a tunnel of the connection.
 pub fn is_method(text: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(token)
+    !text.is_empty() && text.bytes().all(token) && text != "CONNECT"
 }
 
 /// Whether a header can hold a text: a namespace goes into one.
