@@ -27,7 +27,10 @@ impl Findings {
     pub(super) fn add(&mut self, path: &str, node: Option<&Node>, what: &str, remedy: String) {
         let mut problem = Problem::new(Reason::Invalid, what).parameter(path.to_owned()).remedy(remedy);
         problem.place.at = node.map(|node| node.at);
-        self.0.push(problem);
+        // Stores of two kinds may read one variable.
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
     }
 }
 

@@ -144,8 +144,11 @@ impl Reader<'_> {
     }
 
     fn audiences(&mut self, section: Option<&Section<'_>>) -> Vec<Audience> {
-        let Some(section) = section.filter(|section| section.has("audiences")) else { return Vec::new() };
-        section.texts("audiences", self.findings).into_iter().map(Audience::new).collect()
+        let rule = "write it like `[vault, team-vault]`";
+        let audience = |text: &str| (!text.is_empty()).then(|| Audience::new(text));
+        section.map_or_else(Vec::new, |section| {
+            section.items("audiences", "is not an audience", rule, self.findings, audience)
+        })
     }
 }
 

@@ -251,7 +251,12 @@ impl Reader<'_> {
         // Before anything is dropped from the text: a person would take it for another place than it is.
         let Some(address) = Address::parse(word.text).filter(|_| is_clean(word.text)) else {
             let what = "is no address that could be permitted";
-            return self.problem(refuse(Reason::Policy, word.name, what, format!("write {}", Address::RULE)));
+            return self.problem(refuse(
+                Reason::Policy,
+                word.name,
+                what,
+                format!("write {}", Address::TENANT_RULE),
+            ));
         };
         Some(catalog.endpoint(&address).cloned().unwrap_or_else(|| Endpoint {
             address,

@@ -14,6 +14,14 @@ fn vault(name: &str, provider: &str, more: &str) -> String {
     class(name, provider, &format!("{objects}{more}"))
 }
 
+#[test]
+fn without_a_configuration_the_servers_are_taken_for_configured_and_no_address_for_permitted() {
+    let files = [vault("bare", "vault", ""), vault("away", "openbao", "    baoAddress: https://away.corp\n")];
+    let report = lint(&parse("", |_| None).unwrap(), true, &[("web.yaml".to_owned(), files.join("---\n"))]);
+    let told: Vec<&str> = report.endpoints.iter().map(|closed| closed.endpoint.as_str()).collect();
+    assert_eq!((told, lines(&report)), (vec!["https://away.corp"], vec![]));
+}
+
 fn report(manifests: &[String]) -> Report {
     lint(&parse(CONFIG, |_| None).unwrap(), false, &[("web.yaml".to_owned(), manifests.join("---\n"))])
 }
