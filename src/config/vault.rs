@@ -120,10 +120,8 @@ impl Reader<'_> {
         variable: Option<(&'static str, String)>,
     ) -> Option<Box<str>> {
         let (path, text) = self.either(section, "namespace", variable)?;
-        if !request::is_header(&text) {
-            return self.wrong(section, &path, "has a control character", "write it in one line");
-        }
-        Some(text.trim().into())
+        request::namespace(&text)
+            .or_else(|| self.wrong(section, &path, "has a control character", "write it in one line"))
     }
 
     fn mount(&mut self, section: Option<&Section<'_>>) -> Option<Box<str>> {

@@ -135,7 +135,7 @@ fn store(flavour: Flavour, catalog: &Catalog) -> Result<(&StoreName, &vault::Def
 fn audience(words: Words<'_>, defaults: &vault::Defaults) -> Audience {
     match words.audience() {
         Some(text) => Audience::new(text),
-        None => defaults.audience.clone().unwrap_or_else(|| Audience::new(words.flavour.name())),
+        None => defaults.usual_audience(),
     }
 }
 
@@ -201,7 +201,7 @@ impl Reader<'_> {
             return self.problem(refuse(Reason::Invalid, old.name.clone(), what, "remove one of the two"));
         }
         match old.or(new).filter(|word| !word.text.is_empty()) {
-            None => Some(self.defaults.mount.clone().unwrap_or_else(|| "kubernetes".into())),
+            None => Some(self.defaults.usual_mount()),
             Some(word) => match request::mount(word.text) {
                 Ok(mount) => Some(mount),
                 Err(rule) => {
@@ -215,12 +215,10 @@ impl Reader<'_> {
     fn namespace(&mut self) -> Option<Box<str>> {
         match self.words.written("Namespace") {
             None => Some(self.defaults.namespace.clone().unwrap_or_default()),
-            // A header has no white space around it.
-            Some(word) if request::is_header(word.text) => Some(word.text.trim_matches([' ', '\t']).into()),
-            Some(word) => {
+            Some(word) => request::namespace(word.text).or_else(|| {
                 let what = "has a control character, which no header can hold";
                 self.problem(refuse(Reason::Invalid, word.name, what, "write the namespace in one line"))
-            }
+            }),
         }
     }
 
