@@ -143,7 +143,15 @@ pub(super) const KEYS: &[Key] = &[
         "policy.rules[].objects",
         "list of patterns",
         "",
-        "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` behind it where a class asks for one. Of a request with a body the method and the path, without the digest of the body.",
+        "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` \
+         behind it where a class asks for one; of Vault and OpenBao the path below `/v1/` with its query, the method before \
+         it unless it is `GET`, without the digest of a body.",
+    ),
+    key(
+        "policy.rules[].roles",
+        "list of patterns",
+        "any role",
+        "Roles of the login. A store without roles, such as a local one, has the empty role, which `*` fits.",
     ),
     key("fresh.min", "duration", "0s", "Whatever class and store say, an object is fresh for at least this."),
     key(
@@ -164,12 +172,6 @@ pub(super) const KEYS: &[Key] = &[
         "boolean",
         "false",
         "Whether that also holds for one that was never given it, through a session of its own.",
-    ),
-    key(
-        "policy.rules[].roles",
-        "list of patterns",
-        "any role",
-        "Roles of the login. A store without roles, such as a local one, has the empty role, which `*` fits.",
     ),
     key(
         "logLevel",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::flight::{Boarded, Flights};
 use super::keep::{Age, Keep};
-use super::recent::Recent;
+use super::lru::Lru;
 use crate::clock::Instant;
 use crate::error::Fault;
 use crate::model::{Access, Locator, Material};
@@ -43,7 +43,7 @@ pub(super) struct Objects {
 
 #[derive(Default)]
 struct Kept {
-    objects: Recent<Arc<Key>, Object>,
+    objects: Lru<Arc<Key>, Object>,
     bytes: usize,
 }
 

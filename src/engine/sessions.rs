@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::flight::{Boarded, Flights};
 use super::identity::Principal;
 use super::keep::Keep;
-use super::recent::Recent;
+use super::lru::Lru;
 use crate::clock::Instant;
 use crate::error::Fault;
 use crate::store::{Authority, Session};
@@ -18,7 +18,7 @@ pub(super) type Login = Result<Arc<Session>, Fault>;
 
 /// All sessions.
 pub(super) struct Sessions {
-    known: Mutex<Recent<Arc<Principal>, Known>>,
+    known: Mutex<Lru<Arc<Principal>, Known>>,
     flights: Flights<Arc<Principal>, Login>,
     max: usize,
     stale_max: Duration,
@@ -155,7 +155,7 @@ impl Sessions {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recent<Arc<Principal>, Known>> {
+    fn lock(&self) -> MutexGuard<'_, Lru<Arc<Principal>, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -67,6 +67,10 @@ impl Address {
     /// What an address looks like, for errors.
     pub const RULE: &'static str = "`https://HOST[:PORT][/PATH]`, `http://…` or `unix:///PATH`";
 
+    /// What a class may write of it, for errors: sockets are the administrator's.
+    pub const TENANT_RULE: &'static str =
+        "`https://HOST[:PORT][/PATH]` or `http://…`, without a user and white space";
+
     /// `None` where it is none of the three forms.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix://") {

@@ -82,6 +82,18 @@ pub struct Defaults {
     pub audiences: Vec<Audience>,
 }
 
+impl Defaults {
+    /// The audience of classes that name none.
+    pub fn usual_audience(&self) -> Audience {
+        self.audience.clone().unwrap_or_else(|| Audience::new(self.flavour.name()))
+    }
+
+    /// The auth mount of classes that name none.
+    pub fn usual_mount(&self) -> Box<str> {
+        self.mount.clone().unwrap_or_else(|| "kubernetes".into())
+    }
+}
+
 /// One request. Its `Display` is the one canonical spelling: for policy, for audit, and on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Locator {

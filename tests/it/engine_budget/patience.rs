@@ -7,12 +7,12 @@ use latchkey::error::{Fault, Reason, Retry};
 use tokio::task::JoinSet;
 
 use super::bed::{Ask, Bed, SITE, ask, fault, ms, s, throttled, unreachable};
-
+use crate::papers::page;
 const WORDS: &str = "throttled by https://vault.corp:8200, retry after 5 s";
 
 #[tokio::test(start_paused = true)]
 async fn f_01_one_call_per_word_of_the_backend_and_the_same_text_each_time() {
-    let bed = Bed::new();
+    let (bed, page) = (Bed::new(), page());
     let mut calls = JoinSet::new();
     // Ten mounts a second, of many pods, each with 45 s.
     for n in 0..600u32 {
@@ -25,6 +25,11 @@ async fn f_01_one_call_per_word_of_the_backend_and_the_same_text_each_time() {
     }
     for fault in calls.join_all().await {
         assert_eq!((fault.problem.reason, fault.problem.what.as_str()), (Reason::Throttled, WORDS));
+        assert!(
+            page.contains(&format!("throttled: store `vault`: {}\n", fault.problem)),
+            "{}",
+            fault.problem
+        );
     }
     let calls = bed.calls();
     for pair in calls.windows(2) {

@@ -66,6 +66,7 @@ fn plan(objects: impl IntoIterator<Item = (Access, Locator)>) -> Arc<Plan> {
             access: Arc::new(access),
             locator,
             want: Want::default(),
+            said: Arc::default(),
         })
         .collect();
     let files = (0..sources.len()).map(|source| FileSpec {

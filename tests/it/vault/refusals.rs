@@ -123,6 +123,10 @@ async fn the_page_has_the_reason_of_every_status() {
         assert_eq!(again(&login), wanted.0, "{row}");
     }
     assert_eq!(rows, 15);
+    bench.kit.script("/", Reply::new(403, r#"{"errors":["service account name not authorized"]}"#));
+    let fault = bench.log_in().await.err().unwrap();
+    let text = bench.told(&fault).replace("SITE", "https://vault.corp:8200");
+    assert!(section.contains(&format!("\n    login: store `vault`, {text}\n")), "{text}");
 }
 
 #[tokio::test]
