@@ -272,7 +272,6 @@ impl<'a> Section<'a> {
     }
 
     /// A duration from nothing to `most`, which is a whole number of hours.
-    #[cfg(feature = "vault")]
     pub(super) fn span(&self, name: &str, most: Duration, findings: &mut Findings) -> Option<Duration> {
         let hours = most.as_secs() / 3600;
         let what = format!("is not a duration such as `30s` or `5m`, from `0` to `{hours}h`");
