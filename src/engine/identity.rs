@@ -37,6 +37,16 @@ impl Principal {
         Arc::new(Self { access: Arc::clone(access), who })
     }
 
+    /// Whose it is, as a budget knows that: its namespace's, or its own where it has none.
+    pub(super) fn tenant(&self, digests: &DigestKey) -> Digest {
+        match &self.who {
+            Who::Pod(_, namespace, _) | Who::Account(namespace, _) => {
+                digests.digest_of(format_args!("{namespace}"))
+            }
+            Who::Publish(_) | Who::Node => self.digest(digests),
+        }
+    }
+
     /// What a budget knows it by.
     pub(super) fn digest(&self, digests: &DigestKey) -> Digest {
         digests.digest_of(format_args!("{self:?}"))

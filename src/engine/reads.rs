@@ -10,7 +10,7 @@ use super::fetch::{Got, Group, Visit, Wanted};
 use super::flight::{Boarded, Waiting};
 use super::identity::at_store;
 use super::objects::{Key, Landed};
-use super::wire::{Answer, Errand, Reading, slow};
+use super::wire::{Answer, Errand, Reading};
 use super::{Engine, bug};
 use crate::audit;
 use crate::error::{Fault, Reason, Retry};
@@ -52,7 +52,8 @@ impl Engine {
         }
         if !readings.is_empty() || !waits.is_empty() {
             let (reads, waits) =
-                join(self.read_all(visit, errand, &session, readings), self.await_all(visit, waits)).await;
+                join(self.read_all(visit, errand, &session, readings), self.await_all(visit, errand, waits))
+                    .await;
             let mut again = joined(&mut results, waits, &keys);
             let mut doubted = took(&mut results, reads, &keys);
             let mut renewed = false;
@@ -128,7 +129,7 @@ impl Engine {
             let (indexes, batch): (Vec<_>, Vec<_>) = readings.by_ref().take(size).unzip();
             let work = self.read(errand.clone(), Arc::clone(session), batch);
             batches.push(async move {
-                match self.wait(visit, work).await {
+                match self.wait(visit, errand, work).await {
                     Ok(answers) => indexes.into_iter().zip(answers).collect::<Vec<_>>(),
                     Err(fault) => indexes.into_iter().map(|index| (index, Err(fault.clone()))).collect(),
                 }
@@ -140,12 +141,13 @@ impl Engine {
     async fn await_all(
         &self,
         visit: &Visit<'_>,
+        errand: &Errand,
         waits: Vec<(usize, Waiting<Landed>)>,
     ) -> Vec<(usize, Landed)> {
         let clock = &self.parts.clock;
         join_all(waits.into_iter().map(async |(index, waiting)| {
             let landed = match clock.until(visit.deadline, waiting).await {
-                None => Landed::Fault(slow()),
+                None => Landed::Fault(self.in_vain(&errand.principal)),
                 Some(landed) => landed.unwrap_or_else(|_| Landed::Fault(Fault::never(bug()))),
             };
             (index, landed)

@@ -66,7 +66,7 @@ pub fn permit(
 ) -> Result<PermittedPlan, Problems> {
     let mut problems: Vec<Problem> =
         found(&plan, policy, catalog).iter().map(|(violation, sources)| violation.problem(sources)).collect();
-    problems.extend(plan.sources().iter().filter_map(|source| policy.rules.refuse(source, subject)));
+    problems.extend(plan.sources().iter().filter_map(|source| policy.rules.refuse(source, subject, catalog)));
     Problems::check(problems)?;
     Ok(PermittedPlan(plan))
 }

@@ -390,6 +390,19 @@ fn a_change_within_one_tick_of_the_file_systems_clock_is_seen_a_look_later() {
 }
 
 #[test]
+fn a_file_that_is_being_written_takes_no_rule_away() {
+    let (_folder, path, mut watch) = watched("policy: { rules: [] }\n");
+    for empty in ["", "\n"] {
+        fs::write(&path, empty).unwrap();
+        let problems = watch.look().expect("a change is seen").expect_err("all would be allowed");
+        assert!(problems.text().contains("is empty"), "{}", problems.text());
+        assert!((0..3).all(|_| watch.look().is_none()), "once");
+    }
+    fs::write(&path, "{}\n").unwrap();
+    taken(&mut watch);
+}
+
+#[test]
 fn a_watch_tells_a_bad_or_absent_file_once_and_takes_the_next_good_one() {
     let (_folder, path, mut watch) = watched("logLevel: warn\n");
     for spoil in [(|path| fs::write(path, "logLevel: loud\n").unwrap()) as fn(&PathBuf), |path| {

@@ -22,6 +22,8 @@ mod endpoint;
 mod engine;
 mod engine_budget;
 mod examples;
+#[cfg(feature = "vault")]
+mod faults;
 mod go;
 mod layers;
 mod lint;

@@ -256,7 +256,9 @@ impl Reader<'_> {
                 format!("write {}", Address::TENANT_RULE),
             ));
         };
-        Some(catalog.endpoint(&address).cloned().unwrap_or_else(|| Endpoint {
+        // Another store may have the same address and check its certificate otherwise.
+        let own = self.defaults.endpoint.as_ref().filter(|own| own.address == address);
+        Some(own.or_else(|| catalog.endpoint(&address)).cloned().unwrap_or_else(|| Endpoint {
             address,
             origin: Origin::Tenant,
             tls: self.defaults.tls.clone(),

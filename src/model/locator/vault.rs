@@ -123,6 +123,11 @@ impl Args {
 }
 
 impl Locator {
+    /// The same request without its body.
+    pub fn without_body(&self) -> Self {
+        Self { args: None, ..self.clone() }
+    }
+
     /// Path and query as they go on the wire, behind the path that the endpoint may have.
     pub fn target(&self) -> String {
         let slash = if matches!(self.path.as_bytes().first(), None | Some(b'?')) { "" } else { "/" };

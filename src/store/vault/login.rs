@@ -35,8 +35,8 @@ impl Server<'_> {
                 life: life(from, auth),
             }),
             _ => {
-                let (what, remedy) = no_token(&envelope);
-                let problem = Problem::new(Reason::Login, self.told(&purpose, &what)).remedy(remedy);
+                let (reason, what, remedy) = no_token(&envelope);
+                let problem = Problem::new(reason, self.told(&purpose, &what)).remedy(remedy);
                 Err(Fault { doubtful: true, ..self.never(problem) })
             }
         }
@@ -93,20 +93,27 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn no_token(envelope: &Envelope<'_>) -> (String, &'static str) {
+/// A server that wraps the token, or wants more than the pod can show, refuses the pod. A reply with nothing of that is
+/// no word about the pod at all: it comes of a proxy, or of another kind of server.
+fn no_token(envelope: &Envelope<'_>) -> (Reason, String, &'static str) {
     let none = "the login reply had no token";
     if envelope.wrap_info.is_some() {
         let what = format!("{none}, it was wrapped for someone else to fetch");
-        return (what, "let no `min_wrapping_ttl` wrap the replies of the login");
+        return (Reason::Login, what, "let no `min_wrapping_ttl` wrap the replies of the login");
     }
     if envelope.auth.as_ref().is_some_and(|auth| auth.mfa_requirement.is_some()) {
         let what = format!("{none}, it asks for a second factor, which a pod has not");
         return (
+            Reason::Login,
             what,
             "take the logins of this auth mount out of the enforcement of multi-factor authentication",
         );
     }
     let warnings = quote(envelope.warnings.iter().flatten());
     let what = if warnings.is_empty() { none.to_owned() } else { format!("{none}: {warnings}") };
-    (what, "check that the auth mount is a kubernetes or a jwt one, and that no proxy changes replies")
+    (
+        Reason::Upstream,
+        what,
+        "check that the auth mount is a kubernetes or a jwt one, and that no proxy changes replies",
+    )
 }

@@ -27,7 +27,7 @@ impl Server<'_> {
     ) -> Material {
         // An object below `data` is what KV version 2 wraps its secret in.
         let inner = data.get("data").and_then(Value::object);
-        let version = inner.and_then(|_| version(data));
+        let version = version(data);
         let fields = inner.unwrap_or(data).iter().map(|(name, value)| (name.to_string(), field(value)));
         // Written anew it is seldom longer than it came, so that it is made in one piece.
         let json = Json::new(reply.body.len());
@@ -58,7 +58,8 @@ fn secret(text: &str) -> Secret {
 }
 
 /// The version that KV version 2 says it read.
-fn version<'a>(data: &'a Object<'_>) -> Option<&'a str> {
+pub(super) fn version<'a>(data: &'a Object<'_>) -> Option<&'a str> {
+    data.get("data")?.object()?;
     data.get("metadata")?.object()?.get("version")?.number()
 }
 

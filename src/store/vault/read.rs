@@ -3,6 +3,8 @@
 use http::Method;
 
 use super::envelope::Envelope;
+use super::json::Object;
+use super::material::version;
 use super::refusal::Purpose;
 use super::server::{Asked, Server};
 use crate::error::{Fault, Problem, Reason, Retry};
@@ -30,9 +32,10 @@ impl Server<'_> {
         let envelope = Envelope::parse(reply.body.expose())
             .map_err(|unusable| self.unusable(&purpose, &reply, unusable))?;
         match &envelope.data {
-            Some(data) if !(envelope.bare && data.contains_key("errors")) => {
-                Ok(self.material(&reply, &envelope, data, wanted, issued))
-            }
+            Some(data) if !(envelope.bare && data.contains_key("errors")) => match another(data, wanted) {
+                Some(problem) => Err(Fault { doubtful: true, ..self.never(problem) }),
+                None => Ok(self.material(&reply, &envelope, data, wanted, issued)),
+            },
             _ => Err(self.without_data(&envelope)),
         }
     }
@@ -66,4 +69,18 @@ impl Server<'_> {
             Ok(_) | Err(_) => Retry::Backoff,
         }
     }
+}
+
+/// What is wrong where KV version 2 was asked for one version and says that it gives another, as a cache on the way may.
+/// Version 0 is the latest.
+fn another(data: &Object<'_>, wanted: &Locator) -> Option<Problem> {
+    let query = wanted.path.split_once('?')?.1;
+    let mut asked = query.split('&').filter_map(|pair| pair.strip_prefix("version="));
+    let (asked, None) = (asked.next()?.parse::<u64>().ok()?, asked.next()) else { return None };
+    let got = version(data)?.parse::<u64>().ok()?;
+    (asked != 0 && asked != got).then(|| {
+        let what =
+            format!("the reply does not match the request: it has version {got}, and {asked} was asked for");
+        Problem::new(Reason::Upstream, what).remedy("check the address, and whether a proxy is in the way")
+    })
 }

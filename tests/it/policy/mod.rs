@@ -5,6 +5,8 @@ mod audiences;
 mod endpoints;
 mod rules;
 mod settings;
+#[cfg(feature = "vault")]
+mod unreached;
 
 use std::sync::Arc;
 

@@ -8,11 +8,16 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use latchkey::clock::{Clock, Wall};
+use tokio::runtime::Handle;
+
+use super::Testkit;
 
 /// Time that stands still until it is told to move. A second one in the same test would be one too many.
 pub(crate) struct Held {
     /// Follows the held time.
     pub(crate) clock: Clock,
+    /// Where servers run that must get their turn before time moves on.
+    beside: Vec<Handle>,
     _hold: Sender<()>,
 }
 
@@ -24,19 +29,26 @@ pub(crate) fn held() -> Held {
         // It ends when the sender is dropped.
         let _ = released.recv();
     });
-    Held { clock: Clock::paused(Wall::from_seconds(1_800_000_000)), _hold: hold }
+    Held { clock: Clock::paused(Wall::from_seconds(1_800_000_000)), beside: Vec::new(), _hold: hold }
 }
 
 impl Held {
+    /// Time moves on only after this server had its turn too: on a machine with much to do, no bound of the client's
+    /// strikes because the server was not let on.
+    pub(crate) fn beside(mut self, kit: &Testkit) -> Self {
+        self.beside.push(kit.runtime.clone());
+        self
+    }
+
     /// Lets `span` pass, in steps with a little real time between them, so that IO gets done; and a millisecond more,
     /// since tokio's timers are rounded up to the next one.
     pub(crate) async fn elapse(&self, span: Duration) {
         let mut left = span + Duration::from_millis(1);
-        breathe().await;
+        self.breathe().await;
         while !left.is_zero() {
             let step = left.min(STEP);
             tokio::time::advance(step).await;
-            breathe().await;
+            self.breathe().await;
             left -= step;
         }
     }
@@ -51,7 +63,7 @@ impl Held {
                 tokio::select! {
                     biased;
                     out = &mut future => return (Some(out), self.clock.now().since(began)),
-                    () = breathe() => {}
+                    () = self.breathe() => {}
                 }
             }
             if self.clock.now().since(began) >= limit {
@@ -60,12 +72,17 @@ impl Held {
             tokio::time::advance(STEP).await;
         }
     }
-}
 
-/// A millisecond of real time, during which the runtime goes on.
-async fn breathe() {
-    let slept = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(1)));
-    slept.await.expect("a thread that slept");
+    /// A millisecond of real time, during which the runtime goes on, and those of the servers.
+    async fn breathe(&self) {
+        let slept = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(1)));
+        for server in &self.beside {
+            // Made over there: a timer belongs to the runtime that it is made in.
+            let waited = server.spawn(async { tokio::time::sleep(Duration::from_millis(1)).await });
+            waited.await.expect("a server that runs");
+        }
+        slept.await.expect("a thread that slept");
+    }
 }
 
 const STEP: Duration = Duration::from_millis(250);

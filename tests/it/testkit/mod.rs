@@ -22,12 +22,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub(crate) use held::held;
+pub(crate) use held::{Held, held};
 pub(crate) use port::{BlackHole, closed_port};
 pub(crate) use reply::{Manner, Reply};
 
@@ -80,6 +81,7 @@ pub(crate) struct Testkit {
     identity: Identity,
     folder: TempDir,
     shared: Arc<Shared>,
+    runtime: Handle,
     _stop: DropGuard,
 }
 
@@ -109,9 +111,9 @@ impl Testkit {
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
         let (serving, stop) = (Arc::clone(&shared), shared.stop.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let handle = runtime.handle().clone();
         std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a listener");
                 let stop = serving.stop.clone();
@@ -121,7 +123,7 @@ impl Testkit {
                 }
             });
         });
-        Self { address, identity, folder, shared, _stop: stop.drop_guard() }
+        Self { address, identity, folder, shared, runtime: handle, _stop: stop.drop_guard() }
     }
 
     /// Answers requests for this host (`*`: every host that has none of its own) that no script answers.

@@ -300,7 +300,7 @@ async fn the_kind_is_what_the_reply_says() {
     for path in ["kv/x", "kv/data/x?list=true", "kv/totp/codes/x", "my-cubbyhole/x", "kv?version=3"] {
         assert!(matches!(kind(path, &plain).await, Kind::Static), "{path}");
     }
-    for path in ["kv/data/x", "kv/data/x?version=2", "kv/data/x?version=0", "kv/data/x?xversion=3"] {
+    for path in ["kv/data/x", "kv/data/x?version=0", "kv/data/x?xversion=3"] {
         assert!(matches!(kind(path, &kv2).await, Kind::Static), "{path}");
     }
     for path in ["kv/data/x?version=3", "kv/data/x?a=b&version=3"] {
@@ -320,6 +320,36 @@ async fn the_kind_is_what_the_reply_says() {
     bench.kit.script("/v1/", Reply::new(200, &*plain));
     let issued = bench.read(put("pki/issue/web", "{}")).await.unwrap_or_else(|_| panic!());
     assert!(matches!(issued.kind, Kind::OneShot) && !issued.kind.shared());
+}
+
+#[tokio::test]
+async fn f_15_another_version_than_was_asked_for_is_no_answer() {
+    let bench = Bench::start();
+    let kv2 = envelope(r#"{"data":{"value":"CANARY"},"metadata":{"version":3}}"#);
+    for path in ["kv/data/x?version=2", "kv/data/x?a=b&version=33"] {
+        bench.kit.script("/v1/", Reply::new(200, &*kv2));
+        let fault = bench.read(get(path)).await.err().expect("another version");
+        assert_eq!(
+            (fault.problem.reason, fault.retry, fault.doubtful),
+            (Reason::Upstream, Retry::Never, true)
+        );
+        let told = bench.told(&fault);
+        assert!(
+            told.starts_with("at SITE: the reply does not match the request: it has version 3"),
+            "{told}"
+        );
+    }
+    // A field of that name is the secret's own where there is no wrapping, and words are no versions.
+    let own = envelope(r#"{"metadata":{"version":3},"v":"x"}"#);
+    for (path, body) in [
+        ("kv/x?version=2", &own),
+        ("kv/data/x?version=new", &kv2),
+        ("kv/data/x?version=03", &kv2),
+        ("kv/data/x?version=2&version=4", &kv2),
+    ] {
+        bench.kit.script("/v1/", Reply::new(200, &**body));
+        assert!(bench.read(get(path)).await.is_ok(), "{path}");
+    }
 }
 
 #[tokio::test]
