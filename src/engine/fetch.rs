@@ -217,7 +217,7 @@ impl Engine {
             Boarded::Lead(landing) => landing,
             Boarded::Join(waiting) => {
                 let login = self.parts.clock.until(visit.deadline, waiting).await;
-                let in_vain = || self.in_vain(&principal);
+                let in_vain = || self.in_vain(principal);
                 let session = login.ok_or_else(in_vain)?.map_err(|_| Fault::never(bug()))??;
                 // A session that is over at once is good for the mount alone that made it.
                 if usable(&session, self.parts.clock.now()) {
