@@ -145,13 +145,15 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` \
          behind it where a class asks for one; of Vault and OpenBao the path below `/v1/` with its query, the method before \
-         it unless it is `GET`, without the digest of a body.",
+         it unless it is `GET`, without the digest of a body, and below `NAMESPACE/` where a class leads to another namespace than \
+         the store's.",
     ),
     key(
         "policy.rules[].roles",
         "list of patterns",
         "any role",
-        "Roles of the login. A store without roles, such as a local one, has the empty role, which `*` fits.",
+        "Roles of the login; `AUTHMOUNT/ROLE` where a class logs in at another auth mount than the store's. A store without \
+         roles, such as a local one, has the empty role, which `*` fits.",
     ),
     key("fresh.min", "duration", "0s", "Whatever class and store say, an object is fresh for at least this."),
     key(

@@ -73,7 +73,7 @@ impl Owner {
 pub(super) fn refuse<'a>(access: &Access, catalog: &'a Catalog) -> Option<Refusal<'a>> {
     // The audience of a local store is the configuration's own word, and its token never leaves the agent.
     let audience = access.audience().filter(|_| access.kind() != Kind::Local)?;
-    if audience.as_str().is_empty() {
+    if is_api_servers(audience.as_str()) {
         return Some(Refusal::ApiServer);
     }
     let owner = Owner::of(audience.as_str());
@@ -81,11 +81,10 @@ pub(super) fn refuse<'a>(access: &Access, catalog: &'a Catalog) -> Option<Refusa
         return Some(Refusal::Cloud(owner));
     }
     let (default, listed) = expected(access, catalog);
-    if default == Some(audience) || listed.contains(audience) {
+    if default.as_ref() == Some(audience) || listed.contains(audience) {
         return None;
     }
-    // Where the administrator names none, the dialect's default holds, which is one of the kind's own.
-    if owner.is_some() && (default.is_none() || listed.is_empty()) {
+    if owner.is_some() && listed.is_empty() {
         return None;
     }
     let theirs = catalog.entries().find(|entry| match &entry.defaults {
@@ -98,10 +97,18 @@ pub(super) fn refuse<'a>(access: &Access, catalog: &'a Catalog) -> Option<Refusa
     }
 }
 
-/// The audience that the administrator set for the store, and those that a class may ask for besides.
-fn expected<'a>(access: &Access, catalog: &'a Catalog) -> (Option<&'a Audience>, &'a [Audience]) {
+/// Whether an audience is the API server's: the empty one, which it reads as its own, and the names under which clusters
+/// reach it. Where it goes by another name, the token itself shows it, by an issuer among its audiences.
+fn is_api_servers(audience: &str) -> bool {
+    let name = audience.strip_prefix("https://").unwrap_or(audience);
+    let rest = name.strip_prefix("kubernetes.default.svc");
+    audience.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/', ':']))
+}
+
+/// The audience that a store has where a class names none, and those that a class may ask for besides.
+fn expected<'a>(access: &Access, catalog: &'a Catalog) -> (Option<Audience>, &'a [Audience]) {
     match catalog.entry(access.store().as_str()).map(|entry| &entry.defaults) {
-        Ok(Defaults::Vault(defaults)) => (defaults.audience.as_ref(), &defaults.audiences),
+        Ok(Defaults::Vault(defaults)) => (Some(defaults.usual_audience()), &defaults.audiences),
         Ok(Defaults::Local(_)) | Err(_) => (None, &[]),
     }
 }

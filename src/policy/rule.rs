@@ -1,9 +1,11 @@
 //! The rules: who may use which stores, objects and roles.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::error::{Problem, Reason};
-use crate::model::{Access, Catalog, Entry, Source, StoreName, Subject};
+use crate::model::locator::vault;
+use crate::model::{Access, Catalog, Defaults, Entry, Source, StoreName, Subject};
 use crate::text::is_hostile;
 
 /// Who may use what.
@@ -39,8 +41,14 @@ impl Rules {
     /// Why an object is refused to the subject.
     pub(super) fn refuse(&self, source: &Source, subject: &Subject, catalog: &Catalog) -> Option<Problem> {
         let rules = self.0.as_ref()?;
-        let (store, object) = (store(&source.access, catalog).as_str(), source.locator.in_rules());
-        let role = source.access.role();
+        let store = store(&source.access, catalog);
+        let (namespace, mount) = elsewhere(&source.access, store, catalog);
+        let (store, object) = (store.as_str(), source.locator.in_rules(namespace));
+        let role = source.access.role().map(|role| match mount {
+            Some(mount) => Cow::Owned(format!("{mount}/{role}")),
+            None => Cow::Borrowed(role),
+        });
+        let role = role.as_deref();
         let allowed = rules.iter().any(|rule| {
             any(&rule.namespaces, subject.namespace.as_str())
                 && any(&rule.accounts, subject.account.as_str())
@@ -70,6 +78,20 @@ fn store<'a>(access: &'a Access, catalog: &'a Catalog) -> &'a StoreName {
         return own;
     }
     catalog.entries().find(|entry| at(entry)).map_or(own, |entry| &entry.store)
+}
+
+/// The namespace and the auth mount of the server that an access leads to, each where it is not the store's own.
+fn elsewhere<'a>(
+    access: &'a Access,
+    store: &StoreName,
+    catalog: &Catalog,
+) -> (Option<&'a str>, Option<&'a str>) {
+    let entry = catalog.entries().find(|entry| entry.store == *store);
+    match (access, entry.map(|entry| &entry.defaults)) {
+        (Access::Vault(access), Some(Defaults::Vault(own))) => access.elsewhere(own),
+        (Access::Vault(access), _) => access.elsewhere(&vault::Defaults::default()),
+        (Access::Local(_), _) => (None, None),
+    }
 }
 
 /// The line that allows it, and nothing else. A name with a `*` has none: in a rule it would be a pattern, and whoever

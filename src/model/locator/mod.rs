@@ -95,12 +95,12 @@ pub enum Locator {
 }
 
 impl Locator {
-    /// Its spelling as rules have it: without the body, of which there is a digest alone, another one on each node and after
-    /// each start, so that no rule could name it.
-    pub fn in_rules(&self) -> String {
+    /// Its spelling as rules have it: in the namespace of the server where that is not the store's own, and without the body,
+    /// of which there is a digest alone, another one on each node and after each start, so that no rule could name it.
+    pub fn in_rules(&self, namespace: Option<&str>) -> String {
         match self {
             Self::Local(locator) => locator.to_string(),
-            Self::Vault(locator) => locator.without_body().to_string(),
+            Self::Vault(locator) => locator.in_rules(namespace),
         }
     }
 }

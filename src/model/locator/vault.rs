@@ -82,6 +82,17 @@ pub struct Defaults {
     pub audiences: Vec<Audience>,
 }
 
+impl Access {
+    /// The namespace and the auth mount, each where it is not the store's own: other objects and other roles go by the same
+    /// names there.
+    pub fn elsewhere(&self, own: &Defaults) -> (Option<&str>, Option<&str>) {
+        let bare = |namespace: &'_ str| namespace.trim_matches('/').to_owned();
+        let usual = bare(own.namespace.as_deref().unwrap_or_default());
+        let namespace = (bare(&self.namespace) != usual).then(|| self.namespace.trim_matches('/'));
+        (namespace, (self.mount != own.usual_mount()).then_some(&*self.mount))
+    }
+}
+
 impl Defaults {
     /// The audience of classes that name none.
     pub fn usual_audience(&self) -> Audience {
@@ -123,9 +134,11 @@ impl Args {
 }
 
 impl Locator {
-    /// The same request without its body.
-    pub fn without_body(&self) -> Self {
-        Self { args: None, ..self.clone() }
+    /// Its spelling as rules have it: the path below the namespace, as the server takes it too, and no body.
+    pub(super) fn in_rules(&self, namespace: Option<&str>) -> String {
+        let path = namespace
+            .map_or_else(|| self.path.clone(), |namespace| format!("{namespace}/{}", self.path).into());
+        Self { method: self.method.clone(), path, args: None }.to_string()
     }
 
     /// Path and query as they go on the wire, behind the path that the endpoint may have.

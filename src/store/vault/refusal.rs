@@ -78,6 +78,17 @@ impl Server<'_> {
             None if reply.body.is_empty() => String::new(),
             None => ", with a reply that is not its own: is a proxy in the way?".to_owned(),
         };
+        // A proxy's refusal says nothing of the pod or its secret.
+        let foreign =
+            matches!(reply.status, 401 | 403 | 404 | 405) && words.is_none() && !reply.body.is_empty();
+        let (reason, retry, remedy) = match foreign {
+            true => (
+                Reason::Upstream,
+                Retry::Backoff,
+                "check the address, and what stands before the server".to_owned(),
+            ),
+            false => (reason, retry, remedy),
+        };
         let problem = Problem::new(reason, self.told(purpose, &format!("{what} ({}){said}", reply.status)))
             .remedy(remedy);
         // Whoever stands before the server may fail after the server has done what was asked.

@@ -60,7 +60,15 @@ fn what_only_looks_like_anothers_is_free() {
 }
 
 #[test]
-fn the_empty_audience_is_the_api_servers() {
+fn the_empty_audience_is_the_api_servers_and_so_is_its_name() {
+    for audience in [
+        "https://kubernetes.default.svc",
+        "https://kubernetes.default.svc.cluster.local",
+        "kubernetes.default.svc",
+    ] {
+        assert!(refusal(audience, Some(audience), &[audience]).contains("API server"), "{audience}");
+    }
+    asked("https://kubernetes.default.svcs", None, &[]).unwrap();
     for listed in [&[][..], &["", "x"]] {
         assert!(refusal("", Some(""), listed).contains("API server"));
     }
@@ -82,12 +90,12 @@ fn a_store_that_lists_its_audiences_takes_those_and_the_default() {
     for audience in ["vault-eu", "vault-us"] {
         asked(audience, Some("vault-eu"), &["vault-us"]).unwrap();
     }
-    // Without the administrator's default, the dialect's holds.
-    for audience in ["vault", "openbao", "vault-us"] {
+    // Without the administrator's default, the kind's own holds.
+    for audience in ["vault", "vault-us"] {
         asked(audience, None, &["vault-us"]).unwrap();
     }
     for (audience, default) in
-        [("anything", None), ("anything", Some("vault-eu")), ("vault", Some("vault-eu"))]
+        [("anything", None), ("openbao", None), ("anything", Some("vault-eu")), ("vault", Some("vault-eu"))]
     {
         let problems = asked(audience, default, &["vault-us"]).unwrap_err();
         let offered = offer(problems.iter().next().unwrap()).unwrap();

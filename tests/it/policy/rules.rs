@@ -80,6 +80,32 @@ fn roles_are_judged_where_a_rule_names_them() {
 }
 
 #[test]
+fn another_namespace_has_other_objects_and_another_auth_mount_other_roles() {
+    let away = |namespace: &str, mount: &str| {
+        let access = vault::Access {
+            namespace: namespace.into(),
+            mount: mount.into(),
+            ..configured("https://vault.corp")
+        };
+        plan([(Access::Vault(access), super::get("secret/data/db"))])
+    };
+    let home = only(vec![Rule { roles: Some(vec![Pattern::new("web")]), ..rule("*", "*", "*", "secret/*") }]);
+    judge(&away("", "kubernetes"), &home).unwrap();
+    for (namespace, mount, object, role) in [
+        ("team", "kubernetes", "team/secret/data/db", "web"),
+        ("/team/", "kubernetes", "team/secret/data/db", "web"),
+        ("", "jwt", "secret/data/db", "jwt/web"),
+        ("team", "jwt", "team/secret/data/db", "jwt/web"),
+    ] {
+        let plan = away(namespace, mount);
+        let offer = offer(&refused(&plan, &home)).unwrap();
+        assert!(offer.1.contains(&format!("objects: [\"{object}\"], roles: [\"{role}\"]")), "{}", offer.1);
+        judge(&plan, &pasted(&offer)).unwrap();
+        assert!(judge(&away("", "kubernetes"), &pasted(&offer)).is_err(), "and nothing else");
+    }
+}
+
+#[test]
 fn every_object_that_no_rule_allows_is_named_with_its_line() {
     let text = judge(&entries(&["prod/db", "prod/key"]), &only(vec![])).unwrap_err().text();
     for object in ["prod/db", "prod/key"] {

@@ -202,11 +202,11 @@ async fn a_login_that_is_refused_says_whose_it_was_and_why() {
         (
             403,
             "<html>CANARY</html>",
-            Reason::Login,
-            Retry::Never,
-            format!(
-                "the server refused it (403), with a reply that is not its own: is a proxy in the way?{bound}"
-            ),
+            Reason::Upstream,
+            Retry::Backoff,
+            "the server refused it (403), with a reply that is not its own: is a proxy in the way?; check the \
+             address, and what stands before the server"
+                .to_owned(),
         ),
         (
             404,

@@ -220,14 +220,20 @@ async fn a_version_that_is_gone_is_told_from_a_path_that_never_was() {
         (r#"{"data":{"keys":[]}}"#.to_owned(), format!("{nothing}{check}")),
         (r#"{"data":null,"warnings":["use data/"]}"#.to_owned(), format!("{nothing}: use data/{check}")),
         (String::new(), format!("{nothing}{check}")),
-        (
-            "<html>CANARY</html>".to_owned(),
-            format!("{nothing}, with a reply that is not its own: is a proxy in the way?{check}"),
-        ),
     ] {
         let fault = bench.answered(Reply::new(404, body)).await.err().unwrap();
         assert_eq!(all(&fault), (Reason::NotFound, Retry::Never, false));
         assert_eq!(bench.told(&fault), format!("at SITE: {text}"));
+    }
+}
+
+#[tokio::test]
+async fn a_proxys_refusal_says_nothing_of_the_secret() {
+    let bench = Bench::start();
+    for status in [401, 403, 404, 405] {
+        let fault = bench.answered(Reply::new(status, "<html>CANARY</html>")).await.err().unwrap();
+        assert_eq!(fault.problem.reason, Reason::Upstream, "{status}");
+        assert!(!fault.doubtful && bench.told(&fault).contains("is a proxy in the way?"), "{status}");
     }
 }
 
