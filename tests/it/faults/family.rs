@@ -254,7 +254,7 @@ pub(super) async fn run(kit: Testkit, cases: &[Case]) {
 }
 
 /// Longer than this nobody waits because of somebody else's fault.
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(3);
 
 /// Other pods, each of which mounts for the first time: one at each host, by another auth mount and at another path.
 fn calm(bed: &Bed, spots: &[Spot<'_>], round: usize) -> Vec<(String, Ask)> {
