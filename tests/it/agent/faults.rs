@@ -36,7 +36,7 @@ async fn mount(
     let mut client = Client::new(agent.path("sockets/vault.sock"), Clock::system()).limit(Limit::None);
     let request = request("class", &parameters, pod, &Flavour::Driver16);
     let began = Instant::now();
-    let mounted = client.mount(request, Some(Duration::from_secs(6))).await;
+    let mounted = client.mount(request, Some(Duration::from_secs(4))).await;
     let mounted = mounted.map(|mounted| {
         files(&mounted).into_iter().map(|(path, (_, bytes))| (path.to_owned(), bytes.to_vec())).collect()
     });
@@ -155,13 +155,13 @@ async fn every_fault_ends_in_a_final_code_and_the_agent_goes_on() {
         let refusal = answer.expect_err(what);
         assert_eq!((refusal.code, refusal.wire), (*code, Some(*code)), "{what}: {}", refusal.text);
         assert!(refusal.text.contains(words), "{what}: {}", refusal.text);
-        assert!(took < Duration::from_secs(6), "{what}: {took:?}");
+        assert!(took < Duration::from_secs(4), "{what}: {took:?}");
         texts.push(refusal.text);
     }
     assert!(
         agent.figure("latchkey_panics_total") < 0.5 && agent.figure("latchkey_code_replaced_total") < 0.5
     );
-    let t = Instant::now();
+    // Our side of the last connections is closed, or the agent would wait for that before it ends.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     assert_silent(&[value], &sinks(&mut agent, &texts));
-    eprintln!("{:?}", t.elapsed());
 }
