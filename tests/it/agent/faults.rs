@@ -43,7 +43,14 @@ async fn mount(
     (mounted, began.elapsed())
 }
 
-fn faults(value: &str) -> Vec<(&'static str, Reply, (i32, &'static str), (i32, &'static str))> {
+/// A code, and words of the text.
+type Verdict = (i32, &'static str);
+/// What it is called, what is answered, and what comes of that at the login and at the read.
+type Fault = (&'static str, Reply, Verdict, Verdict);
+/// What it is called, the class's parameters, and what comes of them.
+type Case = (String, Vec<(&'static str, String)>, Verdict);
+
+fn faults(value: &str) -> Vec<Fault> {
     let html = Reply::new(200, format!("<html>{value}</html>")).header("content-type", "text/html");
     let whole = Reply::json(200, &json!({ "data": { "k": value } }));
     let wrapped = Reply::json(200, &json!({ "wrap_info": { "token": format!("hvs.{value}") } }));
@@ -87,28 +94,29 @@ fn faults(value: &str) -> Vec<(&'static str, Reply, (i32, &'static str), (i32, &
     ]
 }
 
+/// Fault number N at auth mount `fault-N` and at path `fault/N`, and else a server that is well.
+fn serve(kit: &Testkit, faults: Vec<Fault>, value: String) {
+    kit.route("*", move |request: Request| {
+        let path = request.path.strip_prefix("/v1/").unwrap_or_default().to_owned();
+        let number = |text: &str| text.parse::<usize>().ok();
+        let faulty = path.strip_prefix("auth/fault-").and_then(|rest| number(rest.strip_suffix("/login")?));
+        let faulty = faulty.or_else(|| path.strip_prefix("fault/").and_then(number));
+        let auth = json!({ "client_token": "hvs.good", "entity_id": "e", "lease_duration": 3600 });
+        match faulty {
+            Some(index) => faults[index].1.clone(),
+            None if path.ends_with("/login") => Reply::json(200, &json!({ "auth": auth })),
+            None => Reply::json(200, &json!({ "data": { "k": value } })),
+        }
+    });
+}
+
 #[tokio::test]
 async fn every_fault_ends_in_a_final_code_and_the_agent_goes_on() {
     let value = Canary::new("a body");
     let (mut agent, kit, untrusted) =
         (Agent::prepare(shipped()), Testkit::start(), Testkit::start_as(Identity::Untrusted));
     let faults = faults(&value.core);
-    let answers = faults.clone();
-    let core = value.core.clone();
-    kit.route("*", move |request: Request| {
-        let path = request.path.strip_prefix("/v1/").unwrap_or_default().to_owned();
-        let number = |text: &str| text.parse::<usize>().ok();
-        let faulty = path.strip_prefix("auth/fault-").and_then(|rest| number(rest.strip_suffix("/login")?));
-        let faulty = faulty.or_else(|| path.strip_prefix("fault/").and_then(number));
-        match faulty {
-            Some(index) => answers[index].1.clone(),
-            None if path.ends_with("/login") => Reply::json(
-                200,
-                &json!({ "auth": { "client_token": "hvs.good", "entity_id": "e", "lease_duration": 3600 } }),
-            ),
-            None => Reply::json(200, &json!({ "data": { "k": core } })),
-        }
-    });
+    serve(&kit, faults.clone(), value.core.clone());
     // Servers of their own: one that asks for patience asks all of its callers.
     let (refused, site) = (format!("http://{}", closed_port()), untrusted.address().to_string());
     let other = kit.at("localhost").to_string();
@@ -127,7 +135,7 @@ async fn every_fault_ends_in_a_final_code_and_the_agent_goes_on() {
 
     let (bad, good) = (pod_of("bad"), pod_of("good"));
     let object = |path: &str| format!("- {{ objectName: o, secretPath: {path}, secretKey: k }}");
-    let mut cases: Vec<(String, Vec<(&str, String)>, (i32, &str))> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for (index, (what, _, login, read)) in faults.iter().enumerate() {
         let auth = ("vaultAuthMountPath", format!("fault-{index}"));
         cases.push((format!("{what} at the login"), vec![auth, ("objects", object("kv/a"))], *login));

@@ -25,7 +25,10 @@ use crate::testkit::{Reply, Testkit};
 
 /// Everything that is said, by who says it and at which level.
 #[derive(Clone, Default)]
-struct Ear(Arc<Mutex<BTreeMap<(String, String), Vec<String>>>>);
+struct Ear(Arc<Mutex<Heard>>);
+
+/// Target and level, and the lines.
+type Heard = BTreeMap<(String, String), Vec<String>>;
 
 impl Ear {
     fn hear(&self, metadata: &Metadata<'_>, say: impl FnOnce(&mut Words)) {
