@@ -1,6 +1,7 @@
 //! The command line: what was typed becomes what is meant, what comes back becomes text and an exit code. Exit codes:
 //! 0 done, 1 failed, 2 usage or configuration.
 
+#[cfg(feature = "local")]
 mod demo;
 mod lint;
 #[cfg(feature = "local")]

@@ -133,12 +133,25 @@ pub(super) const KEYS: &[Key] = &[
         "Namespaces of pods. In every pattern `*` stands for any run of characters. Required, like the next three.",
     ),
     key("policy.rules[].serviceAccounts", "list of patterns", "", "Service accounts of pods."),
-    key("policy.rules[].stores", "list of patterns", "", "Names of configured stores."),
+    key(
+        "policy.rules[].stores",
+        "list of patterns",
+        "",
+        "Names of configured stores. A class that spells out the address of another store than its provider's is judged by that store's name.",
+    ),
     key(
         "policy.rules[].objects",
         "list of patterns",
         "",
-        "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` behind it where a class asks for one.",
+        "Objects by their canonical spelling, as audit lines show it: of a local store the path of an entry, and `?version=N` \
+         behind it where a class asks for one; of Vault and OpenBao the path below `/v1/` with its query, the method before \
+         it unless it is `GET`, without the digest of a body.",
+    ),
+    key(
+        "policy.rules[].roles",
+        "list of patterns",
+        "any role",
+        "Roles of the login. A store without roles, such as a local one, has the empty role, which `*` fits.",
     ),
     key("fresh.min", "duration", "0s", "Whatever class and store say, an object is fresh for at least this."),
     key(
@@ -159,12 +172,6 @@ pub(super) const KEYS: &[Key] = &[
         "boolean",
         "false",
         "Whether that also holds for one that was never given it, through a session of its own.",
-    ),
-    key(
-        "policy.rules[].roles",
-        "list of patterns",
-        "any role",
-        "Roles of the login. A store without roles, such as a local one, has the empty role, which `*` fits.",
     ),
     key(
         "logLevel",
@@ -215,8 +222,8 @@ pub(super) const KEYS: &[Key] = &[
         "limits.roomBytes",
         "number of bytes",
         "33554432",
-        "Replies and answers of more than 64 KiB that are held at once, a quarter of it for answers; beyond it mounts wait, then \
-         kubelet is asked to try again. Four times `answerBytes` at least, which is also what holds where that is larger.",
+        "Replies and answers of more than 64 KiB that are held at once, and smaller replies beyond 256 KiB a mount, a quarter of it \
+         for answers; beyond it mounts wait, then kubelet is asked to try again. Four times `answerBytes` at least, which is also what holds where that is larger.",
     ),
     key("limits.callsInFlight", "number", "32", "Calls to one endpoint of a backend at once."),
     key(
@@ -233,7 +240,7 @@ pub(super) const KEYS: &[Key] = &[
          to try again.",
     ),
     key("limits.callsPerSecond", "number", "100", "Calls a second to one endpoint, in the long run."),
-    key("limits.callsBurst", "number", "200", "Calls at once to one endpoint after a time of rest."),
+    key("limits.callsBurst", "number", "400", "Calls at once to one endpoint after a time of rest."),
     key("limits.loginAttempts", "number", "2", "Attempts of a login, a renewal or a revocation."),
     key("limits.readAttempts", "number", "3", "Attempts of a read."),
     key("limits.attempt", "duration", "15s", "Longest attempt."),

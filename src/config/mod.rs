@@ -14,7 +14,9 @@ use std::time::Duration;
 use crate::audit;
 use crate::engine;
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{Catalog, Defaults, Entry, StoreName, locator};
+use crate::model::{Catalog, Entry, StoreName};
+#[cfg(feature = "local")]
+use crate::model::{Defaults, locator};
 #[cfg(feature = "net")]
 use crate::net;
 use crate::policy::{Pattern, Policy, Rule, Rules, Site};
@@ -22,6 +24,7 @@ use crate::serve::watchdog::Patience;
 #[cfg(feature = "local")]
 use crate::store::local;
 use crate::telemetry::log::Level;
+use crate::text::nearest;
 use crate::yaml;
 pub use reference::reference;
 use tree::{Findings, Section};
@@ -254,7 +257,7 @@ fn policy(section: &Section<'_>, findings: &mut Findings) -> Policy {
         files: files.items(
             "allow",
             "is not an absolute path",
-            "write it without `..`",
+            "write it from `/` on, without `..`",
             findings,
             Policy::file,
         ),
@@ -339,15 +342,7 @@ fn stores(
                 let mut reader = vault::Reader { flavour, environment, findings };
                 stores.push(Store::Vault(reader.store(store_name, Some(&store))));
             }
-            _ => {
-                let remedy = format!("this build has: {}", KINDS.join(", "));
-                findings.add(
-                    store.path(),
-                    store.node(),
-                    "is of a kind that this build does not have",
-                    remedy,
-                );
-            }
+            kind => unknown_kind(kind, &store, findings),
         }
     }
     #[cfg(feature = "local")]
@@ -361,6 +356,17 @@ fn stores(
         stores.push(Store::Vault(vault::Reader { flavour, environment, findings }.store(name, None)));
     }
     stores
+}
+
+/// Refuses a store whose kind, or whose name where it has no `kind`, is none.
+fn unknown_kind(kind: &str, store: &Section<'_>, findings: &mut Findings) {
+    let has = format!("this build has: {}", KINDS.join(", "));
+    let remedy = match nearest(kind, KINDS.iter().copied()) {
+        _ if !store.has("kind") => format!("add `kind:`; {has}"),
+        Some(near) => format!("did you mean `{near}`? {has}"),
+        None => has,
+    };
+    findings.add(store.path(), store.node(), "is of a kind that this build does not have", remedy);
 }
 
 /// The store `local` as the two variables name it together.

@@ -1,6 +1,7 @@
 //! Reading values out of the configuration's tree, with the key and the place in every error.
 
 use std::ops::RangeInclusive;
+#[cfg(feature = "local")]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,7 +27,10 @@ impl Findings {
     pub(super) fn add(&mut self, path: &str, node: Option<&Node>, what: &str, remedy: String) {
         let mut problem = Problem::new(Reason::Invalid, what).parameter(path.to_owned()).remedy(remedy);
         problem.place.at = node.map(|node| node.at);
-        self.0.push(problem);
+        // Stores of two kinds may read one variable.
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
     }
 }
 
@@ -186,6 +190,7 @@ impl<'a> Section<'a> {
         text
     }
 
+    #[cfg(feature = "local")]
     pub(super) fn required(&self, name: &str, findings: &mut Findings) -> Option<&'a str> {
         if !self.has(name) {
             findings.add(&self.child(name), self.node, "is missing", "set it".to_owned());
@@ -244,6 +249,7 @@ impl<'a> Section<'a> {
         parsed.collect()
     }
 
+    #[cfg(feature = "local")]
     pub(super) fn required_path(&self, name: &str, findings: &mut Findings) -> Option<PathBuf> {
         self.required(name, findings).map(PathBuf::from)
     }
@@ -272,7 +278,6 @@ impl<'a> Section<'a> {
     }
 
     /// A duration from nothing to `most`, which is a whole number of hours.
-    #[cfg(feature = "vault")]
     pub(super) fn span(&self, name: &str, most: Duration, findings: &mut Findings) -> Option<Duration> {
         let hours = most.as_secs() / 3600;
         let what = format!("is not a duration such as `30s` or `5m`, from `0` to `{hours}h`");

@@ -120,10 +120,8 @@ impl Reader<'_> {
         variable: Option<(&'static str, String)>,
     ) -> Option<Box<str>> {
         let (path, text) = self.either(section, "namespace", variable)?;
-        if !request::is_header(&text) {
-            return self.wrong(section, &path, "has a control character", "write it in one line");
-        }
-        Some(text.trim().into())
+        request::namespace(&text)
+            .or_else(|| self.wrong(section, &path, "has a control character", "write it in one line"))
     }
 
     fn mount(&mut self, section: Option<&Section<'_>>) -> Option<Box<str>> {
@@ -144,8 +142,11 @@ impl Reader<'_> {
     }
 
     fn audiences(&mut self, section: Option<&Section<'_>>) -> Vec<Audience> {
-        let Some(section) = section.filter(|section| section.has("audiences")) else { return Vec::new() };
-        section.texts("audiences", self.findings).into_iter().map(Audience::new).collect()
+        let rule = "write it like `[vault, team-vault]`";
+        let audience = |text: &str| (!text.is_empty()).then(|| Audience::new(text));
+        section.map_or_else(Vec::new, |section| {
+            section.items("audiences", "is not an audience", rule, self.findings, audience)
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Config, LIMITS, environment, parse, read_file};
-use crate::error::Problems;
+use crate::error::{Problem, Problems, Reason};
 use crate::text::printable;
 use crate::yaml::{self, Node, Value};
 
@@ -84,6 +84,12 @@ impl Watch {
         };
         if self.text.as_ref() == Some(&text) {
             return None;
+        }
+        // Whoever writes a file in place empties it first, and without rules everything would be allowed meanwhile.
+        if text.trim().is_empty() {
+            self.text = Some(text);
+            let problem = Problem::new(Reason::Invalid, "the file is empty, as while it is being written");
+            return Some(Err(problem.remedy("write `{}` where nothing shall be configured any more").into()));
         }
         let read = parse(&text, environment);
         let change = read.map(|config| Change { config, restart: self.restart(&text) });

@@ -21,7 +21,7 @@ use crate::clock::Instant;
 use crate::error::{Fault, Problem, Problems, Reason};
 use crate::model::{Access, Call, Holder, Locator, Material, Source};
 use crate::policy::PermittedPlan;
-use crate::room::Claim;
+use crate::room::{Allowance, Claim};
 use crate::store::{self, Session};
 
 /// What one source got, and where from.
@@ -45,6 +45,8 @@ pub(super) struct Visit<'a> {
     pub(super) deadline: Instant,
     pub(super) witness: Witness,
     pub(super) memory: Arc<Memory>,
+    /// What its small replies may hold without room.
+    allowance: Allowance,
 }
 
 /// One object, however many sources of the mount want it.
@@ -83,6 +85,7 @@ impl Engine {
             deadline: self.patience(deadline),
             witness: story.witness(),
             memory: self.memory(),
+            allowance: Allowance::default(),
         };
         let groups: Vec<_> = groups
             .into_iter()
@@ -147,11 +150,12 @@ impl Engine {
         let scope = backend.store.scope(access);
         let proof = proof(scope, access, visit.call, self.parts.clock.wall())?;
         if backend.manners.fresh.is_zero() {
-            return self.direct(backend, access, proof, wanted, deadline).await;
+            return self.direct(visit, backend, access, proof, wanted, deadline).await;
         }
         let principal = Principal::of(access, scope, visit.call, &self.digests);
         let (memory, first) = (Arc::clone(&visit.memory), visit.first);
-        let errand = Errand { backend: Arc::clone(backend), principal, memory, first };
+        let (backend, allowance) = (Arc::clone(backend), visit.allowance.clone());
+        let errand = Errand { backend, principal, memory, first, allowance };
         match self.session(visit, &errand, proof).await {
             Ok(session) => self.objects(visit, &errand, session, proof, wanted).await,
             Err(fault) => self.without(visit, &errand, wanted, fault),
@@ -161,13 +165,14 @@ impl Engine {
     /// A store of whose answers nothing is kept, since asking costs nothing: it is asked right here.
     async fn direct(
         &self,
+        visit: &Visit<'_>,
         backend: &Backend,
         access: &Access,
         proof: store::Proof<'_>,
         wanted: &[Wanted<'_>],
         deadline: Instant,
     ) -> Group {
-        let cx = store::Cx { deadline, ..self.cx(deadline) };
+        let cx = store::Cx { deadline, ..self.cx(deadline, &visit.allowance) };
         let login = backend.store.authenticate(&cx, access, proof).await;
         let session = login.map_err(|fault| at_store(fault.problem, access))?;
         let locators: Vec<Locator> = wanted.iter().map(|wanted| wanted.locator.clone()).collect();
@@ -212,7 +217,7 @@ impl Engine {
             Boarded::Lead(landing) => landing,
             Boarded::Join(waiting) => {
                 let login = self.parts.clock.until(visit.deadline, waiting).await;
-                let in_vain = || self.in_vain(&principal.access);
+                let in_vain = || self.in_vain(principal);
                 let session = login.ok_or_else(in_vain)?.map_err(|_| Fault::never(bug()))??;
                 // A session that is over at once is good for the mount alone that made it.
                 if usable(&session, self.parts.clock.now()) {
@@ -242,7 +247,7 @@ impl Engine {
         work: JoinHandle<T>,
     ) -> Result<T, Fault> {
         let done = self.parts.clock.until(visit.deadline, work).await;
-        done.ok_or_else(|| self.in_vain(&errand.principal.access))?.map_err(|_| Fault::never(bug()))
+        done.ok_or_else(|| self.in_vain(&errand.principal))?.map_err(|_| Fault::never(bug()))
     }
 }
 

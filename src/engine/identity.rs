@@ -37,6 +37,16 @@ impl Principal {
         Arc::new(Self { access: Arc::clone(access), who })
     }
 
+    /// Whose it is, as a budget knows that: its namespace's, or its own where it has none.
+    pub(super) fn tenant(&self, digests: &DigestKey) -> Digest {
+        match &self.who {
+            Who::Pod(_, namespace, _) | Who::Account(namespace, _) => {
+                digests.digest_of(format_args!("{namespace}"))
+            }
+            Who::Publish(_) | Who::Node => self.digest(digests),
+        }
+    }
+
     /// What a budget knows it by.
     pub(super) fn digest(&self, digests: &DigestKey) -> Digest {
         digests.digest_of(format_args!("{self:?}"))
@@ -107,10 +117,9 @@ pub(super) fn proof<'a>(
 }
 
 /// The pod's token for an audience, judged by its own word: a backend is not bothered with one that is past its end, and
-/// never gets one that the API server itself would believe.
+/// never gets one that the API server itself would believe. Whose an audience is by its name is policy's to say.
 fn token<'a>(call: &'a Call, audience: &Audience, remote: bool, now: Wall) -> Result<&'a Token, Problem> {
-    let ours = |token: &Token| token.claims.for_api_server;
-    if remote && (audience.as_str().is_empty() || call.tokens.get(audience).is_some_and(ours)) {
+    if remote && call.tokens.get(audience).is_some_and(|token| token.claims.for_api_server) {
         let what = format!("audience `{audience}` is the API server's own, and its tokens go nowhere else");
         return Err(Problem::new(Reason::Policy, what).remedy(
             "choose an audience of the store's own, there and in `tokenRequests`: with such a token anyone could act as \

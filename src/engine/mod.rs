@@ -16,11 +16,11 @@ mod fetch;
 mod flight;
 mod identity;
 mod keep;
+mod lru;
 mod notices;
 mod objects;
 mod plans;
 mod reads;
-mod recent;
 mod sessions;
 mod wire;
 

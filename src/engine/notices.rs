@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::recent::Recent;
+use super::lru::Lru;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::model::endpoint::Endpoint;
@@ -62,7 +62,7 @@ fn place(access: &Access) -> Place {
 
 /// Objects that are issued to whoever reads them.
 #[derive(Default)]
-pub(super) struct Issued(Mutex<Recent<(StoreName, Locator), Instant>>);
+pub(super) struct Issued(Mutex<Lru<(StoreName, Locator), Instant>>);
 
 /// Most of them that are remembered.
 const ISSUED_MAX: usize = 1_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::flight::{Boarded, Flights};
 use super::keep::{Age, Keep};
-use super::recent::Recent;
+use super::lru::Lru;
 use crate::clock::Instant;
 use crate::error::Fault;
 use crate::model::{Access, Locator, Material};
@@ -43,7 +43,7 @@ pub(super) struct Objects {
 
 #[derive(Default)]
 struct Kept {
-    objects: Recent<Arc<Key>, Object>,
+    objects: Lru<Arc<Key>, Object>,
     bytes: usize,
 }
 
@@ -135,10 +135,12 @@ impl Kept {
 const LARGEST_PART: usize = 4;
 /// What an object takes besides its own bytes.
 const OVERHEAD_BYTES: usize = 512;
+/// What a field takes besides its name and value: its places in the tree, and an allocation for each of three parts.
+const FIELD_BYTES: usize = 192;
 
-fn size(material: &Material) -> usize {
+pub(super) fn size(material: &Material) -> usize {
     let part = |part: &crate::model::Part| {
-        let fields = part.fields.iter().map(|(name, value)| name.len() + value.len() + OVERHEAD_BYTES / 8);
+        let fields = part.fields.iter().map(|(name, value)| name.len() + value.len() + FIELD_BYTES);
         part.body.len() + part.version.as_ref().map_or(0, String::len) + fields.sum::<usize>()
     };
     OVERHEAD_BYTES + material.parts.iter().map(part).sum::<usize>()

@@ -147,7 +147,7 @@ impl Engine {
         let clock = &self.parts.clock;
         join_all(waits.into_iter().map(async |(index, waiting)| {
             let landed = match clock.until(visit.deadline, waiting).await {
-                None => Landed::Fault(self.in_vain(&errand.principal.access)),
+                None => Landed::Fault(self.in_vain(&errand.principal)),
                 Some(landed) => landed.unwrap_or_else(|_| Landed::Fault(Fault::never(bug()))),
             };
             (index, landed)

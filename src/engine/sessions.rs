@@ -1,13 +1,13 @@
 //! Sessions by principal: kept until they end, replaced a little before that, and refusals remembered for a short while
 //! so that a wrong role makes no storm.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::flight::{Boarded, Flights};
 use super::identity::Principal;
 use super::keep::Keep;
-use super::recent::Recent;
+use super::lru::Lru;
 use crate::clock::Instant;
 use crate::error::Fault;
 use crate::store::{Authority, Session};
@@ -18,7 +18,7 @@ pub(super) type Login = Result<Arc<Session>, Fault>;
 
 /// All sessions.
 pub(super) struct Sessions {
-    known: Mutex<Recent<Arc<Principal>, Known>>,
+    known: Mutex<Lru<Arc<Principal>, Known>>,
     flights: Flights<Arc<Principal>, Login>,
     max: usize,
     stale_max: Duration,
@@ -31,8 +31,8 @@ struct Known {
     /// What the backend last said that it is, and until when an outage may rest on that.
     last: Option<(Authority, Instant)>,
     refused: Option<Refused>,
-    /// When it last had to log in anew before its session's end.
-    again: Option<Instant>,
+    /// The session that was last dropped before its end, and when: others may be about to find out about it too.
+    dropped: Option<(Weak<Session>, Instant)>,
 }
 
 struct Refused {
@@ -126,10 +126,15 @@ impl Sessions {
         if known.session.as_ref().is_some_and(|(kept, _)| !Arc::ptr_eq(kept, session)) {
             return true;
         }
-        if known.again.is_some_and(|last| now - last < AGAIN_EVERY) {
-            return false;
+        if let Some((dropped, last)) = &known.dropped {
+            if std::ptr::eq(dropped.as_ptr(), Arc::as_ptr(session)) {
+                return true;
+            }
+            if now - *last < AGAIN_EVERY {
+                return false;
+            }
         }
-        known.again = Some(now);
+        known.dropped = Some((Arc::downgrade(session), now));
         known.session = None;
         true
     }
@@ -150,7 +155,7 @@ impl Sessions {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recent<Arc<Principal>, Known>> {
+    fn lock(&self) -> MutexGuard<'_, Lru<Arc<Principal>, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

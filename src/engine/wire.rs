@@ -11,13 +11,13 @@ use super::budget::{Turn, Work};
 use super::flight::Landing;
 use super::identity::{Principal, Proof};
 use super::keep::Memory;
-use super::objects::{Key, Landed};
+use super::objects::{self, Key, Landed};
 use super::sessions::Login;
-use super::{Backend, Engine, bug};
+use super::{Backend, Engine, bug, crowded};
 use crate::clock::Instant;
 use crate::error::{Fault, Problem, Reason, Retry};
-use crate::model::{Access, Locator, Material};
-use crate::room::Claim;
+use crate::model::{Locator, Material};
+use crate::room::{Allowance, Claim};
 use crate::store::{Cx, Session};
 
 /// For whom something goes out, and where its result is kept.
@@ -28,6 +28,8 @@ pub(super) struct Errand {
     pub(super) memory: Arc<Memory>,
     /// Whether a pod may be waiting to start.
     pub(super) first: bool,
+    /// What the mount's small replies may still hold without room.
+    pub(super) allowance: Allowance,
 }
 
 /// One object to read, with those who wait for it too.
@@ -60,7 +62,7 @@ impl Engine {
 
     async fn login(&self, errand: &Errand, proof: &Proof, witness: &Witness) -> Login {
         let started = self.parts.clock.now();
-        let (access, cx) = (&errand.principal.access, self.cx(started));
+        let (access, cx) = (&errand.principal.access, self.cx(started, &errand.allowance));
         let turn = self.turn(errand, &cx, Work::Exchange);
         let store = &errand.backend.store;
         let attempts = self.budgets.attempt(&turn, || store.authenticate(&cx, access, proof.lend()));
@@ -105,7 +107,7 @@ impl Engine {
         keys: &[Arc<Key>],
         asked: Instant,
     ) -> (Vec<Result<Material, Fault>>, Claim) {
-        let cx = self.cx(asked);
+        let cx = self.cx(asked, &errand.allowance);
         let harmless = keys.iter().all(|key| errand.memory.objects.knows(key));
         let turn = self.turn(errand, &cx, Work::Read { harmless });
         let results = Mutex::new(keys.iter().map(|_| None).collect());
@@ -119,7 +121,28 @@ impl Engine {
             (None, Err(last)) => Err(last.clone()),
             (None, Ok(())) => Err(Fault::never(bug())),
         });
-        (settled.collect(), cx.claim)
+        let mut results: Vec<_> = settled.collect();
+        self.house(&mut results, &cx).await;
+        (results, cx.claim)
+    }
+
+    /// Takes room for what objects are larger than their replies were: a reply of many tiny fields is a small part of
+    /// what it becomes. What was issued is handed over all the same, since it is not to be had again.
+    async fn house(&self, results: &mut [Result<Material, Fault>], cx: &Cx) {
+        let beyond = |material: &Material| {
+            objects::size(material) - material.parts.iter().map(|part| part.body.len()).sum::<usize>()
+        };
+        let bytes = results.iter().flatten().map(beyond).sum();
+        if (bytes <= Claim::FREE && cx.claim.is_free(bytes))
+            || self.parts.clock.until(cx.deadline, cx.claim.take(bytes)).await == Some(true)
+        {
+            return;
+        }
+        for result in results {
+            if result.as_ref().is_ok_and(|material| material.kind.shared()) {
+                *result = Err(Fault::never(crowded()));
+            }
+        }
     }
 
     /// Keeps what came and hands it to those who waited for it.
@@ -161,12 +184,12 @@ impl Engine {
     }
 
     /// What an operation that begins now may use.
-    pub(super) fn cx(&self, now: Instant) -> Cx {
+    pub(super) fn cx(&self, now: Instant, allowance: &Allowance) -> Cx {
         Cx {
             clock: self.parts.clock,
             deadline: now + self.parts.limits.keep.operation,
             digests: Arc::clone(&self.digests),
-            claim: self.room.claim(),
+            claim: self.room.claim_of(allowance),
         }
     }
 
@@ -176,6 +199,7 @@ impl Engine {
             store: access.store(),
             endpoint: access.endpoints().next(),
             principal: errand.principal.digest(&self.digests),
+            tenant: errand.principal.tenant(&self.digests),
             first: errand.first,
             deadline: cx.deadline,
             work,
@@ -220,9 +244,9 @@ fn again(result: &Option<Result<Material, Fault>>) -> bool {
 
 impl Engine {
     /// What a mount ends in that waited in vain for something on its way to a backend: if that is held back, why.
-    pub(super) fn in_vain(&self, access: &Access) -> Fault {
-        let Some(endpoint) = access.endpoints().next() else { return slow() };
-        match self.budgets.holds_back(endpoint) {
+    pub(super) fn in_vain(&self, principal: &Principal) -> Fault {
+        let Some(endpoint) = principal.access.endpoints().next() else { return slow() };
+        match self.budgets.holds_back(endpoint, principal.tenant(&self.digests)) {
             Some(problem) => Fault::never(problem),
             None => {
                 let Fault { problem, .. } = slow();

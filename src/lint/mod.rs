@@ -54,11 +54,11 @@ impl Linter<'_> {
         let attributes = Attributes::new(class.parameters.clone());
         let problems = match dialect.parse(&attributes, self.facts, self.catalog) {
             Ok(plan) => {
-                let standing = policy::standing(&plan, self.policy, self.catalog);
-                for endpoint in standing.endpoints {
+                let violations = policy::violations(&plan, self.policy, self.catalog);
+                for endpoint in violations.endpoints {
                     report.closed(endpoint, spot((class.line, 1)));
                 }
-                standing.problems
+                violations.problems
             }
             Err(problems) => problems.into_iter().collect(),
         };

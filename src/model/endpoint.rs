@@ -67,6 +67,10 @@ impl Address {
     /// What an address looks like, for errors.
     pub const RULE: &'static str = "`https://HOST[:PORT][/PATH]`, `http://…` or `unix:///PATH`";
 
+    /// What a class may write of it, for errors: sockets are the administrator's.
+    pub const TENANT_RULE: &'static str =
+        "`https://HOST[:PORT][/PATH]` or `http://…`, without a user and white space";
+
     /// `None` where it is none of the three forms.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix://") {
@@ -126,9 +130,9 @@ pub fn is_guarded(ip: IpAddr) -> bool {
         IpAddr::V6(ip) => {
             let segments = ip.segments();
             let mapped = ip.to_ipv4().or_else(|| {
-                // NAT64 (RFC 6052) carries an IPv4 address in its last 32 bits.
+                // NAT64 (RFC 6052, and a network's own prefix of RFC 8215) carries an IPv4 address in its last 32 bits.
                 let [.., high, low] = segments;
-                (segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0])
+                (segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0] || segments[..3] == [0x64, 0xff9b, 1])
                     .then(|| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
             });
             ip.is_loopback()
@@ -154,6 +158,10 @@ fn guarded_v4(ip: Ipv4Addr) -> bool {
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(168, 63, 129, 16)];
 
-/// AWS: the instance metadata service, and the Pod Identity agent.
-const METADATA_V6: [Ipv6Addr; 2] =
-    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)];
+/// AWS's metadata service and Pod Identity agent, Google's metadata service, Scaleway's.
+const METADATA_V6: [Ipv6Addr; 4] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];

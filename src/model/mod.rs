@@ -24,7 +24,7 @@ pub use locator::{Access, Locator};
 pub use material::{Fetched, Grant, Kind, Lease, LeaseId, Material, Part};
 pub use mode::FileMode;
 pub use path::RelPath;
-pub use plan::{Body, Cut, Encoding, FileSpec, PathRule, Plan, Source, Want};
+pub use plan::{Body, Cut, Encoding, FileSpec, PathRule, Plan, Said, Source, Want};
 pub use render::{File, ObjectVersion, Rendered, VersionKey, render};
 pub use subject::{AccountName, Namespace, Pod, PodName, PodUid, Subject};
 pub use token::{Audience, Claims, Token, Tokens};

@@ -26,6 +26,21 @@ pub struct Source {
     pub locator: Locator,
     /// What the class wants of it.
     pub want: Want,
+    /// Where the class says how its store is reached.
+    pub said: Arc<Said>,
+}
+
+/// The parameters in which a class says what policy may refuse: `None` where it leaves it to the store. For errors only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The address.
+    pub address: Option<String>,
+    /// That any certificate is believed.
+    pub skip_verify: Option<String>,
+    /// A file of authorities.
+    pub ca: Option<String>,
+    /// The audience of the pod's token.
+    pub audience: Option<String>,
 }
 
 impl Source {

@@ -19,10 +19,10 @@ pub(super) async fn read(
     if told.is_some_and(|told| told > max) {
         return Err(Failure::TooLarge(max));
     }
-    let mut free = Claim::FREE;
-    if let Some(told) = told.filter(|told| *told > free) {
-        take(claim, told, clock, by).await?;
-        free = told;
+    let (mut covered, mut taken) = (0, 0);
+    if let Some(told) = told {
+        taken += cover(claim, told, told, clock, by).await?;
+        covered = told;
     }
     let mut body = Zeroizing::new(Vec::with_capacity(told.unwrap_or(FIRST_BYTES)));
     while let Some(piece) =
@@ -32,10 +32,12 @@ pub(super) async fn read(
         if grown > max {
             return Err(Failure::TooLarge(max));
         }
-        if grown > free {
+        if grown > covered {
             // How much is to come was not told.
-            take(claim, max, clock, by).await?;
-            free = max;
+            let small = grown.next_power_of_two().max(FIRST_BYTES);
+            let whole = if small <= Claim::FREE { small.min(max) } else { max };
+            taken += cover(claim, whole - covered, whole, clock, by).await?;
+            covered = whole;
         }
         if grown > body.capacity() {
             // By hand: a vector that grows by itself leaves its old bytes behind.
@@ -45,12 +47,24 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&piece);
     }
+    // Much was taken for want of a word, and the next large answer waits for it.
+    claim.give_back(taken.min(covered - body.len()));
     Ok(Secret::new(body))
 }
 
-async fn take(claim: &Claim, bytes: usize, clock: &Clock, by: Instant) -> Result<(), Failure> {
+/// Sees that so many more bytes of an answer of this size may be held; how much room that took.
+async fn cover(
+    claim: &Claim,
+    bytes: usize,
+    whole: usize,
+    clock: &Clock,
+    by: Instant,
+) -> Result<usize, Failure> {
+    if whole <= Claim::FREE && claim.is_free(bytes) {
+        return Ok(0);
+    }
     let taken = clock.until(by, claim.take(bytes)).await.unwrap_or(false);
-    taken.then_some(()).ok_or(Failure::NoRoom)
+    taken.then_some(bytes).ok_or(Failure::NoRoom)
 }
 
 const FIRST_BYTES: usize = 4 << 10;

@@ -1,9 +1,9 @@
 //! The one guarded HTTP stack: every byte that leaves for a backend goes through [`Net::send`]. It knows endpoints and
 //! bounds, and no store.
 //!
-//! An attempt is: a client of the pool ([`pool`]), a connection whose address was judged when it was looked up
-//! ([`names`]) and whose certificate was checked against files that may change ([`roots`]), a request, and an answer that
-//! came whole ([`body`]) or is a fault ([`failure`]) in our own words ([`words`]). Redirects are answers like any other.
+//! An attempt is: a client of the pool (`pool`), a connection whose address was judged when it was looked up
+//! (`names`) and whose certificate was checked against files that may change (`roots`), a request, and an answer that
+//! came whole (`body`) or is a fault (`failure`) in our own words (`words`). Redirects are answers like any other.
 //!
 //! The SDKs of later stores get no client of their own: their transport traits take a request and give an answer, which
 //! is what [`Net::send`] does, so an adapter is a function around it and inherits every guard.

@@ -3,9 +3,9 @@
 //! fetched, on the one canonical spelling of an object.
 
 mod audience;
-mod ground;
 mod rule;
 mod site;
+mod violation;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::model::{Catalog, Plan, Source, StoreName, Subject};
 pub use rule::{Pattern, Rule, Rules};
 pub use site::Site;
 
-use self::ground::Ground;
+use self::violation::Violation;
 
 /// What the administrator allows. The default lists nothing and has no rules.
 #[derive(Clone, Debug, Default)]
@@ -65,15 +65,15 @@ pub fn permit(
     catalog: &Catalog,
 ) -> Result<PermittedPlan, Problems> {
     let mut problems: Vec<Problem> =
-        grounds(&plan, policy, catalog).iter().map(|(ground, sources)| ground.problem(sources)).collect();
-    problems.extend(plan.sources().iter().filter_map(|source| policy.rules.refuse(source, subject)));
+        found(&plan, policy, catalog).iter().map(|(violation, sources)| violation.problem(sources)).collect();
+    problems.extend(plan.sources().iter().filter_map(|source| policy.rules.refuse(source, subject, catalog)));
     Problems::check(problems)?;
     Ok(PermittedPlan(plan))
 }
 
 /// What is refused whoever asks: all of [`permit`] but the rules.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct Violations {
     /// Endpoints to add to `policy.endpoints.allow`, as they are written there.
     pub endpoints: Vec<String>,
     /// Everything else.
@@ -81,28 +81,28 @@ pub struct Standing {
 }
 
 /// Judges a plan before anybody asks for it.
-pub fn standing(plan: &Plan, policy: &Policy, catalog: &Catalog) -> Standing {
-    let mut standing = Standing::default();
-    for (ground, sources) in grounds(plan, policy, catalog) {
-        match ground.endpoint() {
-            Some(endpoint) => standing.endpoints.push(endpoint),
-            None => standing.problems.push(ground.problem(&sources)),
+pub fn violations(plan: &Plan, policy: &Policy, catalog: &Catalog) -> Violations {
+    let mut all = Violations::default();
+    for (violation, sources) in found(plan, policy, catalog) {
+        match violation.endpoint() {
+            Some(endpoint) => all.endpoints.push(endpoint),
+            None => all.problems.push(violation.problem(&sources)),
         }
     }
-    standing
+    all
 }
 
 /// Everything that stands against the plan, each with the objects that it is for.
-fn grounds<'a>(
+fn found<'a>(
     plan: &'a Plan,
     policy: &Policy,
     catalog: &'a Catalog,
-) -> BTreeMap<Ground<'a>, Vec<&'a Source>> {
-    let mut found: BTreeMap<Ground<'a>, Vec<&'a Source>> = BTreeMap::new();
+) -> BTreeMap<Violation<'a>, Vec<&'a Source>> {
+    let mut found: BTreeMap<Violation<'a>, Vec<&'a Source>> = BTreeMap::new();
     for source in plan.sources() {
-        ground::look(&source.access, policy, catalog, |ground| {
-            let sources = found.entry(ground).or_default();
-            // One access may meet the same ground twice.
+        violation::look(&source.access, policy, catalog, |violation| {
+            let sources = found.entry(violation).or_default();
+            // One access may meet the same violation twice.
             if sources.last().is_none_or(|last| !std::ptr::eq(*last, source)) {
                 sources.push(source);
             }

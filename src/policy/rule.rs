@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::error::{Problem, Reason};
-use crate::model::{Source, Subject};
+use crate::model::{Access, Catalog, Entry, Source, StoreName, Subject};
 use crate::text::is_hostile;
 
 /// Who may use what.
@@ -37,9 +37,9 @@ impl Rules {
     }
 
     /// Why an object is refused to the subject.
-    pub(super) fn refuse(&self, source: &Source, subject: &Subject) -> Option<Problem> {
+    pub(super) fn refuse(&self, source: &Source, subject: &Subject, catalog: &Catalog) -> Option<Problem> {
         let rules = self.0.as_ref()?;
-        let (store, object) = (source.access.store().as_str(), source.locator.to_string());
+        let (store, object) = (store(&source.access, catalog).as_str(), source.locator.in_rules());
         let role = source.access.role();
         let allowed = rules.iter().any(|rule| {
             any(&rule.namespaces, subject.namespace.as_str())
@@ -56,6 +56,20 @@ impl Rules {
                 .remedy(remedy(subject, store, &object, role))
         })
     }
+}
+
+/// The store that an access leads to: where a class spells out the address of another store of the configuration, that
+/// one, under whose name it is allowed or not.
+fn store<'a>(access: &'a Access, catalog: &'a Catalog) -> &'a StoreName {
+    let at = |entry: &Entry| {
+        let configured = entry.defaults.endpoint();
+        access.endpoints().any(|endpoint| configured.is_some_and(|known| known.address == endpoint.address))
+    };
+    let own = access.store();
+    if catalog.entries().any(|entry| entry.store == *own && at(entry)) {
+        return own;
+    }
+    catalog.entries().find(|entry| at(entry)).map_or(own, |entry| &entry.store)
 }
 
 /// The line that allows it, and nothing else. A name with a `*` has none: in a rule it would be a pattern, and whoever

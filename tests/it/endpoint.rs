@@ -91,11 +91,15 @@ fn what_belongs_to_the_node_is_guarded_and_nothing_else() {
         "ff02::1",
         "fd00:ec2::254",
         "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:42::42",
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "::127.0.0.1",
         "64:ff9b::7f00:1",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:2::7f00:1",
     ] {
         assert!(is_guarded(ip.parse().unwrap()), "{ip}");
     }
@@ -117,6 +121,7 @@ fn what_belongs_to_the_node_is_guarded_and_nothing_else() {
         "fec0::1",
         "::ffff:10.0.0.1",
         "64:ff9b::a00:1",
+        "64:ff9b:1::a00:1",
     ] {
         assert!(!is_guarded(ip.parse().unwrap()), "{ip}");
     }

@@ -15,6 +15,7 @@ mod call;
 mod configuration;
 mod contract;
 mod daemonset;
+mod dependencies;
 mod dialect_vault;
 mod driver;
 mod endpoint;

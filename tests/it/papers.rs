@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::layers::source::{self, top};
 use crate::support::agent::shipped;
 
-fn page() -> String {
+pub(crate) fn page() -> String {
     fs::read_to_string(top().join("docs/ERRORS.md")).unwrap()
 }
 
@@ -106,6 +106,36 @@ fn the_examples_are_what_the_program_prints() {
     let (printed, _) = mount(&folder, class, &["--config", "rules.yaml"]);
     let wanted = page.lines().rfind(|line| line.starts_with("    policy: ")).unwrap().trim_start();
     assert_eq!(printed, format!("latchkey: {wanted}"));
+}
+
+#[cfg(feature = "vault")]
+#[test]
+fn the_refusals_of_a_class_for_vault_are_what_the_program_prints() {
+    let page = page();
+    let folder = store();
+    fs::write(
+        folder.path().join("config.yaml"),
+        "stores: { vault: { address: \"https://vault.corp:8200\" } }\n",
+    )
+    .unwrap();
+    let class = |more: &str| {
+        let objects = "objects: \"- { objectName: db, secretPath: secret/data/db }\"\n    roleName: web\n";
+        format!(
+            "kind: SecretProviderClass\nmetadata: {{ name: class, namespace: shop }}\nspec:\n  provider: vault\n  \
+             parameters:\n    {objects}{more}"
+        )
+    };
+    for (more, wanted) in [
+        ("    vaultAddress: https://team.corp:8200\n", "    policy: parameter vaultAddress"),
+        ("", "    setup: store `vault`: the CSIDriver's"),
+    ] {
+        let arguments = ["mount", "-f", "-", "-s", "web", "--config", "config.yaml"];
+        let output = latchkey(&folder, &arguments, &class(more));
+        let text = String::from_utf8(output.stderr).unwrap();
+        let told = text.lines().find(|line| !line.starts_with('{')).unwrap();
+        let line = page.lines().find(|line| line.starts_with(wanted)).unwrap();
+        assert_eq!(told, format!("latchkey: {}", line.trim_start()));
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn source(name: &str) -> Source {
         access: Arc::new(access),
         locator: Locator::Local(local::Locator { path, version: None }),
         want: Want::default(),
+        said: Arc::default(),
     }
 }
 

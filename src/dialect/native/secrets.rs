@@ -6,7 +6,7 @@ use super::keys::{self, Found, document, is_name, key, listed};
 use super::{SECRETS, vault};
 use crate::error::{Problem, Reason};
 use crate::model::locator::local::{self, EntryPath};
-use crate::model::{Access, Catalog, Defaults, Entry, Locator, Plan, Source, Want};
+use crate::model::{Access, Catalog, Defaults, Entry, Locator, Plan, Said, Source, Want};
 use crate::secret::DigestKey;
 use crate::text::{nearest, short};
 use crate::yaml::Node;
@@ -147,7 +147,10 @@ impl Reader<'_> {
             return None;
         };
         let want = Want { optional: optional.unwrap_or(false), fresh };
-        Some(Source { name: key(name).to_owned(), access: Arc::new(access), locator, want })
+        // Of what policy may refuse, a secret names the audience at most.
+        let audience = secret.get("audience").map(|_| SECRETS.to_owned());
+        let said = Arc::new(Said { audience, ..Said::default() });
+        Some(Source { name: key(name).to_owned(), access: Arc::new(access), locator, want, said })
     }
 
     /// A secret of a local store, or of one that could not be made out: then only its own keys are judged.

@@ -65,7 +65,7 @@ fn path(reader: &mut Reader<'_>, secret: &Node) -> Option<Box<str>> {
     };
     match request::path(&text) {
         Ok(path) if request::is_session(&path) => {
-            let what = "`path` leads to the session itself, to leases or to the server's own state, which no class may touch";
+            let what = format!("`path` {}", request::SESSION);
             reader.refuse_as(Reason::Policy, node, what, "remove the secret");
             None
         }
@@ -116,7 +116,7 @@ fn access(
     let namespace = namespace(reader, secret, defaults);
     let audience = text(reader, secret, "audience").map(|text| match text {
         Some(text) => Audience::new(text),
-        None => defaults.audience.clone().unwrap_or_else(|| Audience::new(defaults.flavour.name())),
+        None => defaults.usual_audience(),
     });
     if defaults.endpoint.is_none() {
         let remedy = format!("the administrator sets `stores.{store}.address`");
@@ -150,7 +150,7 @@ fn role(
 
 fn mount(reader: &mut Reader<'_>, secret: &Node, defaults: &vault::Defaults) -> Option<Box<str>> {
     let Some(mount) = text(reader, secret, "authMount")? else {
-        return Some(defaults.mount.clone().unwrap_or_else(|| "kubernetes".into()));
+        return Some(defaults.usual_mount());
     };
     let refuse = |rule| {
         let node = secret.get("authMount").unwrap_or(secret);
@@ -163,11 +163,13 @@ fn mount(reader: &mut Reader<'_>, secret: &Node, defaults: &vault::Defaults) -> 
 fn namespace(reader: &mut Reader<'_>, secret: &Node, defaults: &vault::Defaults) -> Option<Box<str>> {
     match text(reader, secret, "namespace")? {
         None => Some(defaults.namespace.clone().unwrap_or_default()),
-        Some(text) if request::is_header(text) => Some(text.trim().into()),
-        Some(_) => {
-            let node = secret.get("namespace").unwrap_or(secret);
-            reader.refuse(node, "`namespace` has a control character", "write it in one line");
-            None
+        Some(text) => {
+            let namespace = request::namespace(text);
+            if namespace.is_none() {
+                let node = secret.get("namespace").unwrap_or(secret);
+                reader.refuse(node, "`namespace` has a control character", "write it in one line");
+            }
+            namespace
         }
     }
 }

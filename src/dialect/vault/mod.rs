@@ -68,7 +68,8 @@ impl Dialect for Vault {
 
     fn parse(&self, attributes: &Attributes, facts: Facts<'_>, catalog: &Catalog) -> Result<Plan, Problems> {
         let mut problems = Vec::new();
-        let access = parameters::access(Words::new(self.flavour, attributes), catalog, &mut problems);
+        let words = Words::new(self.flavour, attributes);
+        let access = parameters::access(words, catalog, &mut problems);
         let objects = objects::read(attributes.get(OBJECTS).unwrap_or_default(), facts, &mut problems);
         let files = files(&objects);
         let Some(access) = access.filter(|_| problems.is_empty()) else {
@@ -77,12 +78,13 @@ impl Dialect for Vault {
             }
             return Err(Problems::gather(problems).unwrap_or_else(|| nothing().into()));
         };
-        let access = Arc::new(Access::Vault(access));
+        let (access, said) = (Arc::new(Access::Vault(access)), Arc::new(words.said()));
         let sources = objects.into_iter().map(|object| Source {
             name: object.name,
             access: Arc::clone(&access),
             locator: Locator::Vault(object.locator),
             want: Want::default(),
+            said: Arc::clone(&said),
         });
         Plan::new(sources.collect(), files, OBJECTS)
     }

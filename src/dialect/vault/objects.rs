@@ -171,9 +171,7 @@ impl Reader<'_> {
                 None
             }
             Ok(path) if request::is_session(&path) => {
-                let what = format!(
-                    "`{PATH}` leads to the session itself, to leases or to the server's own state, which no class may touch"
-                );
+                let what = format!("`{PATH}` {}", request::SESSION);
                 self.refuse(Reason::Policy, at, what, "remove the object");
                 None
             }

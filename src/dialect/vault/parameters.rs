@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{AUDIENCE, Flavour};
 use crate::error::{Problem, Reason};
 use crate::model::locator::{request, vault};
-use crate::model::{Address, Attributes, Audience, Catalog, Defaults, Endpoint, Origin, StoreName, go};
+use crate::model::{Address, Attributes, Audience, Catalog, Defaults, Endpoint, Origin, Said, StoreName, go};
 
 /// The prefixes of parameters; the first that is there counts, whatever stands behind it.
 const fn prefixes(flavour: Flavour) -> &'static [&'static str] {
@@ -57,6 +57,21 @@ impl<'a> Words<'a> {
     /// One that says something: an empty one is left to the store, as upstream does.
     fn written(&self, suffix: &str) -> Option<Word<'a>> {
         self.get(suffix).filter(|word| !word.text.is_empty())
+    }
+
+    /// Where the class says what policy may refuse.
+    pub(super) fn said(&self) -> Said {
+        let name = |suffix| self.written(suffix).map(|word| word.name);
+        Said {
+            address: name("Address"),
+            skip_verify: name("SkipTLSVerify"),
+            ca: name("CACertPath"),
+            audience: self.audience().map(|_| AUDIENCE.to_owned()),
+        }
+    }
+
+    fn audience(&self) -> Option<&'a str> {
+        self.attributes.get(AUDIENCE).filter(|text| !text.is_empty())
     }
 
     /// How errors spell a parameter that is not there.
@@ -118,9 +133,9 @@ fn store(flavour: Flavour, catalog: &Catalog) -> Result<(&StoreName, &vault::Def
 }
 
 fn audience(words: Words<'_>, defaults: &vault::Defaults) -> Audience {
-    match words.attributes.get(AUDIENCE).filter(|text| !text.is_empty()) {
+    match words.audience() {
         Some(text) => Audience::new(text),
-        None => defaults.audience.clone().unwrap_or_else(|| Audience::new(words.flavour.name())),
+        None => defaults.usual_audience(),
     }
 }
 
@@ -186,7 +201,7 @@ impl Reader<'_> {
             return self.problem(refuse(Reason::Invalid, old.name.clone(), what, "remove one of the two"));
         }
         match old.or(new).filter(|word| !word.text.is_empty()) {
-            None => Some(self.defaults.mount.clone().unwrap_or_else(|| "kubernetes".into())),
+            None => Some(self.defaults.usual_mount()),
             Some(word) => match request::mount(word.text) {
                 Ok(mount) => Some(mount),
                 Err(rule) => {
@@ -200,12 +215,10 @@ impl Reader<'_> {
     fn namespace(&mut self) -> Option<Box<str>> {
         match self.words.written("Namespace") {
             None => Some(self.defaults.namespace.clone().unwrap_or_default()),
-            // A header has no white space around it.
-            Some(word) if request::is_header(word.text) => Some(word.text.trim_matches([' ', '\t']).into()),
-            Some(word) => {
+            Some(word) => request::namespace(word.text).or_else(|| {
                 let what = "has a control character, which no header can hold";
                 self.problem(refuse(Reason::Invalid, word.name, what, "write the namespace in one line"))
-            }
+            }),
         }
     }
 
@@ -236,9 +249,16 @@ impl Reader<'_> {
         // Before anything is dropped from the text: a person would take it for another place than it is.
         let Some(address) = Address::parse(word.text).filter(|_| is_clean(word.text)) else {
             let what = "is no address that could be permitted";
-            return self.problem(refuse(Reason::Policy, word.name, what, format!("write {}", Address::RULE)));
+            return self.problem(refuse(
+                Reason::Policy,
+                word.name,
+                what,
+                format!("write {}", Address::TENANT_RULE),
+            ));
         };
-        Some(catalog.endpoint(&address).cloned().unwrap_or_else(|| Endpoint {
+        // Another store may have the same address and check its certificate otherwise.
+        let own = self.defaults.endpoint.as_ref().filter(|own| own.address == address);
+        Some(own.or_else(|| catalog.endpoint(&address)).cloned().unwrap_or_else(|| Endpoint {
             address,
             origin: Origin::Tenant,
             tls: self.defaults.tls.clone(),

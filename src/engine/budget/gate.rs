@@ -33,6 +33,8 @@ struct State {
     /// Under which store's name the breaker counts as open.
     open_for: Option<StoreName>,
     hold: Option<Hold>,
+    /// Whom alone the backend has asked for patience, while others are served.
+    alone: HashMap<Digest, Hold>,
     /// The one call that finds out whether the endpoint is back.
     trial: Option<u64>,
     /// Who looks at the time, and when.
@@ -43,8 +45,14 @@ struct State {
 /// The backend has asked for patience. After it one call at a time goes, until one is not asked again.
 struct Hold {
     until: Instant,
+    /// The tenant that was asked, as long as it is the only one: it may be at an end of a quota of its own.
+    of: Option<Digest>,
+    /// Until when that holds others back too.
+    others: Instant,
     said: Option<Duration>,
     times: u32,
+    /// The one call that finds out whether it is over for whom alone was asked.
+    trial: Option<u64>,
 }
 
 /// A place in the line, then in flight; given back when it is dropped, whatever it is by then.
@@ -52,6 +60,7 @@ pub(super) struct Place {
     gate: Arc<Gate>,
     id: u64,
     principal: Digest,
+    tenant: Digest,
     first: bool,
     patience: Instant,
     ticket: Arc<Ticket>,
@@ -72,6 +81,8 @@ const REFRESH_EVERY: u32 = 8;
 const SHARE: usize = 2;
 /// The longest that a backend's word holds calls back; then one asks again.
 const HOLD_MAX: Duration = Duration::from_secs(300);
+/// The longest that what one tenant alone was asked holds others back; then one of theirs finds out.
+const OTHERS_MAX: Duration = Duration::from_secs(5);
 /// An attempt that had less time than this and was not done says nothing about its endpoint: nobody shall talk a
 /// breaker open by asking for the impossible.
 const FAIR: Duration = Duration::from_secs(10);
@@ -89,6 +100,7 @@ impl Gate {
             breaker: Breaker::new(),
             open_for: None,
             hold: None,
+            alone: HashMap::new(),
             trial: None,
             keeper: None,
             ids: 0,
@@ -120,8 +132,10 @@ impl Gate {
         if state.breaker.refuses(now) {
             return Err(state.breaker.problem(&self.site, &self.tools.limits));
         }
-        if let Some(hold) = state.hold.as_ref().filter(|hold| patience < hold.until) {
-            return Err(throttled(&self.site, hold.said));
+        if let Some((until, said)) = state.held(turn.tenant)
+            && patience < until
+        {
+            return Err(throttled(&self.site, said));
         }
         let (limits, principal) = (&self.tools.limits, turn.principal);
         let (all, own) = (
@@ -133,11 +147,12 @@ impl Gate {
         }
         state.ids += 1;
         let (id, ticket) = (state.ids, Arc::<Ticket>::default());
-        let waiting = Waiting { id, patience, ticket: Arc::clone(&ticket) };
+        let tenant = turn.tenant;
+        let waiting = Waiting { id, tenant, patience, ticket: Arc::clone(&ticket) };
         state.line(turn.first).push(principal, waiting);
         state.settle(now, &self.tools);
         drop(state);
-        Ok(Place { gate: Arc::clone(self), id, principal, first: turn.first, patience, ticket })
+        Ok(Place { gate: Arc::clone(self), id, principal, tenant, first: turn.first, patience, ticket })
     }
 
     /// `scheme://host[:port]`.
@@ -157,9 +172,9 @@ impl Gate {
         Fault { problem: throttled(&self.site, said), ..fault }
     }
 
-    /// Why calls are not made now.
-    pub(super) fn holds_back(&self) -> Option<Problem> {
-        self.lock().holds_back(&self.site, &self.tools.limits)
+    /// Why calls of this tenant are not made now.
+    pub(super) fn holds_back(&self, tenant: Digest) -> Option<Problem> {
+        self.lock().holds_back(tenant, &self.site, &self.tools.limits)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -199,7 +214,7 @@ impl State {
     /// Lets in whoever may, and appoints who looks at the time where that is what all wait for.
     fn settle(&mut self, now: Instant, tools: &Tools) {
         let next = loop {
-            let Some((first, principal)) = self.turn(tools) else { break None };
+            let Some((first, principal)) = self.turn(now, tools) else { break self.released(now) };
             match self.door(now, tools) {
                 Door::Open => self.admit(first, principal, now),
                 Door::Full => break None,
@@ -219,8 +234,12 @@ impl State {
     }
 
     /// Whose turn it is, if the door is open.
-    fn turn(&self, tools: &Tools) -> Option<(bool, Digest)> {
-        let may = |principal| self.of.get(&principal).copied().unwrap_or(0) < tools.limits.per_principal;
+    fn turn(&self, now: Instant, tools: &Tools) -> Option<(bool, Digest)> {
+        let may = |principal, next: &Waiting| {
+            self.of.get(&principal).copied().unwrap_or(0) < tools.limits.per_principal
+                && self.held(next.tenant).is_none_or(|(until, _)| until <= now)
+                && self.alone.get(&next.tenant).is_none_or(|hold| hold.trial.is_none())
+        };
         let (first, refresh) = (self.first.turn(may), self.refresh.turn(may));
         match (first, refresh) {
             (Some(_), Some(refresh)) if self.in_a_row + 1 >= REFRESH_EVERY => Some((false, refresh)),
@@ -230,10 +249,25 @@ impl State {
         }
     }
 
+    /// Until when the backend's word holds a tenant back, and what it said.
+    fn held(&self, tenant: Digest) -> Option<(Instant, Option<Duration>)> {
+        let all = self.hold.as_ref().map(|hold| {
+            let other = hold.of.is_some_and(|of| of != tenant);
+            (if other { hold.others } else { hold.until }, hold.said)
+        });
+        let own = self.alone.get(&tenant).map(|hold| (hold.until, hold.said));
+        all.max(own)
+    }
+
+    /// The first of those whom a word holds back, and when it ends.
+    fn released(&self, now: Instant) -> Option<(u64, Instant, Arc<Ticket>)> {
+        let heads = self.first.heads().chain(self.refresh.heads());
+        let held = heads.filter_map(|next| Some((self.held(next.tenant)?.0, next)));
+        let first = held.filter(|(until, _)| now < *until).min_by_key(|(until, next)| (*until, next.id));
+        first.map(|(until, next)| (next.id, until, Arc::clone(&next.ticket)))
+    }
+
     fn door(&mut self, now: Instant, tools: &Tools) -> Door {
-        if let Some(hold) = self.hold.as_ref().filter(|hold| now < hold.until) {
-            return Door::At(hold.until);
-        }
         if self.breaker.refuses(now) {
             return Door::Full;
         }
@@ -262,37 +296,71 @@ impl State {
         if self.tries() {
             self.trial = Some(waiting.id);
         }
+        if let Some(hold) = self.alone.get_mut(&waiting.tenant) {
+            hold.trial = Some(waiting.id);
+        }
         waiting.ticket.say(Ok(()));
     }
 
     /// The backend asks for patience.
-    fn hold(&mut self, fault: &Fault, trial: bool, now: Instant, tools: &Tools) -> bool {
-        let (said, span) = match (fault.retry, fault.problem.reason) {
+    fn hold(&mut self, fault: &Fault, tenant: Digest, trial: bool, now: Instant, tools: &Tools) -> bool {
+        let before = match &self.hold {
+            None => self.alone.get(&tenant),
+            hold => hold.as_ref(),
+        };
+        let times = before.map_or(0, |hold| hold.times);
+        let (mut said, span) = match (fault.retry, fault.problem.reason) {
             (Retry::After(said), _) => (Some(said), said.min(HOLD_MAX)),
-            (_, Reason::Throttled) => {
-                let times = self.hold.as_ref().map_or(0, |hold| hold.times);
-                (None, tools.limits.pause(times))
-            }
+            (_, Reason::Throttled) => (None, tools.limits.pause(times)),
             _ => return false,
         };
         // What was on its way already is told the same: only what is not yet covered counts.
-        let covered = !trial && self.hold.as_ref().is_some_and(|hold| now + span <= hold.until);
-        if !covered {
-            let times =
-                self.hold.as_ref().map_or(0, |hold| hold.times) + u32::from(trial || self.hold.is_none());
-            self.hold = Some(Hold { until: now + span + tools.dice.part(span / 2), said, times });
+        let covered = !trial && before.is_some_and(|hold| now + span <= hold.until);
+        let mut until = now + span + tools.dice.part(span / 2);
+        let mut times = times + u32::from(trial || before.is_none_or(|hold| hold.until <= now));
+        if self.hold.is_none() && before.is_some() {
+            // The others are served, as was found out before.
+            if !covered {
+                self.alone
+                    .insert(tenant, Hold { until, of: Some(tenant), others: now, said, times, trial: None });
+            }
+            return true;
         }
+        let of = self.hold.as_ref().map_or(Some(tenant), |hold| hold.of.filter(|of| *of == tenant));
+        if covered && let Some(hold) = &self.hold {
+            (until, said, times) = (hold.until, hold.said, hold.times);
+        }
+        let soon = now + OTHERS_MAX + tools.dice.part(OTHERS_MAX / 2);
+        let others = match &self.hold {
+            Some(hold) if covered && of.is_some() => hold.others,
+            _ if of.is_some() => until.min(soon),
+            _ => until,
+        };
+        self.hold = Some(Hold { until, of, others, said, times, trial: None });
         true
     }
 
-    fn holds_back(&self, site: &str, limits: &Limits) -> Option<Problem> {
-        let hold = self.hold.as_ref().map(|hold| throttled(site, hold.said));
+    /// Why calls of this tenant are not made now.
+    fn holds_back(&self, tenant: Digest, site: &str, limits: &Limits) -> Option<Problem> {
+        let hold = self.held(tenant).map(|(_, said)| throttled(site, said));
         hold.or_else(|| self.breaker.is_open().then(|| self.breaker.problem(site, limits)))
     }
 
-    fn refuse(&mut self, until: Option<Instant>, problem: &Problem) {
-        self.first.refuse(until, problem);
-        self.refresh.refuse(until, problem);
+    /// The call that was to find out was served: whatever the backend has asked for is over, but for whom alone it was
+    /// asked.
+    fn served(&mut self, tenant: Digest, now: Instant) {
+        if let Some(hold) = self.hold.take()
+            && let Some(of) = hold.of.filter(|of| *of != tenant)
+        {
+            self.alone.retain(|_, hold| now < hold.until);
+            self.alone.insert(of, hold);
+        }
+        self.bucket.gently(now);
+    }
+
+    fn refuse(&mut self, problem: &Problem, vain: impl Fn(&Waiting) -> bool) {
+        self.first.refuse(&vain, problem);
+        self.refresh.refuse(&vain, problem);
     }
 }
 
@@ -329,7 +397,7 @@ impl Place {
     /// Why a turn did not come in time.
     fn in_vain(&self, state: &State) -> Problem {
         let (site, limits) = (&self.gate.site, &self.gate.tools.limits);
-        if let Some(problem) = state.holds_back(site, limits) {
+        if let Some(problem) = state.holds_back(self.tenant, site, limits) {
             return problem;
         }
         let own = state.of.get(&self.principal).is_some_and(|own| *own >= limits.per_principal);
@@ -347,7 +415,7 @@ impl Place {
         let (mut state, now) = (gate.lock(), tools.clock.now());
         let trial = state.trial == Some(self.id);
         let held = match result {
-            Err(fault) => state.hold(fault, trial, now, tools),
+            Err(fault) => state.hold(fault, self.tenant, trial, now, tools),
             Ok(_) => false,
         };
         let sign = sign(result, had);
@@ -358,8 +426,13 @@ impl Place {
             }
             _ => Change::None,
         };
-        if trial && !held && sign != Sign::Nothing && state.hold.take().is_some() {
-            state.bucket.gently(now);
+        if !held && sign != Sign::Nothing {
+            if state.alone.get(&self.tenant).is_some_and(|hold| hold.trial == Some(self.id)) {
+                state.alone.remove(&self.tenant);
+            }
+            if trial && state.hold.is_some() {
+                state.served(self.tenant, now);
+            }
         }
         match change {
             Change::Opened => state.open_for = Some(store.clone()),
@@ -368,10 +441,14 @@ impl Place {
         }
         if state.breaker.refuses(now) {
             let problem = state.breaker.problem(&gate.site, &tools.limits);
-            state.refuse(None, &problem);
-        } else if held && let Some(hold) = &state.hold {
-            let (until, problem) = (hold.until, throttled(&gate.site, hold.said));
-            state.refuse(Some(until), &problem);
+            state.refuse(&problem, |_| true);
+        } else if held && let Some((until, said)) = state.held(self.tenant) {
+            let (problem, tenant) = (throttled(&gate.site, said), self.tenant);
+            let others = state.hold.as_ref().map(|hold| hold.others);
+            state.refuse(&problem, |waiting| {
+                let until = if waiting.tenant == tenant { Some(until) } else { others };
+                until.is_some_and(|until| waiting.patience < until)
+            });
         }
         let named = if change == Change::Closed { state.open_for.take() } else { state.open_for.clone() };
         drop(state);
@@ -393,6 +470,11 @@ impl Drop for Place {
             }
             if state.trial == Some(self.id) {
                 state.trial = None;
+            }
+            if let Some(hold) = state.alone.get_mut(&self.tenant)
+                && hold.trial == Some(self.id)
+            {
+                hold.trial = None;
             }
         } else {
             state.line(self.first).remove(self.principal, self.id);

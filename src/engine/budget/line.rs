@@ -13,6 +13,7 @@ use crate::secret::Digest;
 /// A call that waits.
 pub(super) struct Waiting {
     pub(super) id: u64,
+    pub(super) tenant: Digest,
     /// Until when it makes sense to begin.
     pub(super) patience: Instant,
     pub(super) ticket: Arc<Ticket>,
@@ -60,9 +61,15 @@ impl Line {
         self.len += 1;
     }
 
-    /// Whose turn it is, of those who may.
-    pub(super) fn turn(&self, may: impl Fn(Digest) -> bool) -> Option<Digest> {
+    /// Whose turn it is, of those whose next call may.
+    pub(super) fn turn(&self, may: impl Fn(Digest, &Waiting) -> bool) -> Option<Digest> {
+        let may = |principal: Digest| self.peek(principal).is_some_and(|next| may(principal, next));
         self.order.iter().copied().find(|principal| may(*principal))
+    }
+
+    /// Everyone's next call.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Waiting> {
+        self.queues.values().filter_map(VecDeque::front)
     }
 
     /// The principal's next call, without taking it.
@@ -97,9 +104,8 @@ impl Line {
         }
     }
 
-    /// Tells all whose patience ends before `until` why they wait in vain; all where there is none.
-    pub(super) fn refuse(&mut self, until: Option<Instant>, problem: &Problem) {
-        let vain = |waiting: &Waiting| until.is_none_or(|until| waiting.patience < until);
+    /// Tells all who wait in vain why.
+    pub(super) fn refuse(&mut self, vain: impl Fn(&Waiting) -> bool, problem: &Problem) {
         for queue in self.queues.values_mut() {
             queue.retain(|waiting| {
                 let vain = vain(waiting);

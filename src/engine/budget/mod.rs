@@ -60,7 +60,8 @@ impl Default for Limits {
             per_principal: 8,
             queue: 1024,
             per_second: 100,
-            burst: 200,
+            // A full node that starts anew: 110 pods, each with a login and four objects, within three seconds.
+            burst: 400,
             exchanges: 2,
             reads: 3,
             attempt: Duration::from_secs(15),
@@ -96,6 +97,8 @@ pub struct Turn<'a> {
     pub endpoint: Option<&'a Endpoint>,
     /// For whom.
     pub principal: Digest,
+    /// Whose that one is: a namespace has many.
+    pub tenant: Digest,
     /// Whether a pod may be waiting to start.
     pub first: bool,
     /// When nobody waits for the result any more.
@@ -208,9 +211,9 @@ impl Budgets {
         }
     }
 
-    /// Why calls to this endpoint are not made now, if the backend asked for patience or is left alone.
-    pub fn holds_back(&self, endpoint: &Endpoint) -> Option<Problem> {
-        self.gate(endpoint).holds_back()
+    /// Why calls of this tenant to this endpoint are not made now, if the backend asked for patience or is left alone.
+    pub fn holds_back(&self, endpoint: &Endpoint, tenant: Digest) -> Option<Problem> {
+        self.gate(endpoint).holds_back(tenant)
     }
 
     fn gate(&self, endpoint: &Endpoint) -> Arc<Gate> {

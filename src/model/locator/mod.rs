@@ -94,6 +94,17 @@ pub enum Locator {
     Vault(vault::Locator),
 }
 
+impl Locator {
+    /// Its spelling as rules have it: without the body, of which there is a digest alone, another one on each node and after
+    /// each start, so that no rule could name it.
+    pub fn in_rules(&self) -> String {
+        match self {
+            Self::Local(locator) => locator.to_string(),
+            Self::Vault(locator) => locator.without_body().to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Locator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

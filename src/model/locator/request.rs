@@ -37,16 +37,22 @@ pub fn mount(text: &str) -> Result<Box<str>, &'static str> {
     }
 }
 
-/// Whether a text is an HTTP method: one or more of the characters of a token.
+/// Whether a text is an HTTP method that asks something of a path: one or more of the characters of a token, but not
+/// `CONNECT`, which would make a tunnel of the connection.
 pub fn is_method(text: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(token)
+    !text.is_empty() && text.bytes().all(token) && text != "CONNECT"
 }
 
-/// Whether a header can hold a text: a namespace goes into one.
-pub fn is_header(text: &str) -> bool {
-    text.chars().all(|c| c == '\t' || !c.is_ascii_control())
+/// A namespace as its header holds it, without white space around it; `None` where no header can hold the text.
+pub fn namespace(text: &str) -> Option<Box<str>> {
+    let holds = text.chars().all(|c| c == '\t' || !c.is_ascii_control());
+    holds.then(|| text.trim_matches([' ', '\t']).into())
 }
+
+/// What is wrong with a path that [`is_session`], in words that fit behind the name of a parameter.
+pub const SESSION: &str =
+    "leads to the session itself, to leases or to the server's own state, which no class may touch";
 
 /// Whether a canonical path acts on the session that asks, on leases by their id, or on the server itself. Nothing
 /// there is a secret to deliver, and one pod would take down what others hold.

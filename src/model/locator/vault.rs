@@ -82,6 +82,18 @@ pub struct Defaults {
     pub audiences: Vec<Audience>,
 }
 
+impl Defaults {
+    /// The audience of classes that name none.
+    pub fn usual_audience(&self) -> Audience {
+        self.audience.clone().unwrap_or_else(|| Audience::new(self.flavour.name()))
+    }
+
+    /// The auth mount of classes that name none.
+    pub fn usual_mount(&self) -> Box<str> {
+        self.mount.clone().unwrap_or_else(|| "kubernetes".into())
+    }
+}
+
 /// One request. Its `Display` is the one canonical spelling: for policy, for audit, and on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Locator {
@@ -111,6 +123,11 @@ impl Args {
 }
 
 impl Locator {
+    /// The same request without its body.
+    pub fn without_body(&self) -> Self {
+        Self { args: None, ..self.clone() }
+    }
+
     /// Path and query as they go on the wire, behind the path that the endpoint may have.
     pub fn target(&self) -> String {
         let slash = if matches!(self.path.as_bytes().first(), None | Some(b'?')) { "" } else { "/" };

@@ -18,8 +18,8 @@ impl Server<'_> {
     /// Asks for as long a time as was granted first, and reports what the reply says.
     pub(super) async fn renew(&self, session: &Session, what: Renew<'_>) -> Result<Grant, Fault> {
         let (path, body) = match what {
-            Renew::Session => ("auth/token/renew-self", Secret::from_text("{}".to_owned())),
-            Renew::Lease(lease) => ("sys/leases/renew", self.naming(&lease.id, Some(lease.granted))?),
+            Renew::Session => ("/v1/auth/token/renew-self", Secret::from_text("{}".to_owned())),
+            Renew::Lease(lease) => ("/v1/sys/leases/renew", self.naming(&lease.id, Some(lease.granted))?),
         };
         let reply = self.put(session, "renew", path, &body).await?;
         let envelope = Envelope::parse(reply.body.expose())
@@ -41,8 +41,8 @@ impl Server<'_> {
     /// Ends it. A session that the server no longer knows has ended, and its leases with it.
     pub(super) async fn revoke(&self, session: &Session, what: Revoke<'_>) -> Result<(), Fault> {
         let (path, body) = match what {
-            Revoke::Session => ("auth/token/revoke-self", Secret::from_text("{}".to_owned())),
-            Revoke::Lease(lease) => ("sys/leases/revoke", self.naming(lease, None)?),
+            Revoke::Session => ("/v1/auth/token/revoke-self", Secret::from_text("{}".to_owned())),
+            Revoke::Lease(lease) => ("/v1/sys/leases/revoke", self.naming(lease, None)?),
         };
         match self.put(session, "revoke", path, &body).await {
             Err(fault) if fault.retry != Retry::Login => Err(fault),

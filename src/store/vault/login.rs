@@ -18,7 +18,7 @@ impl Server<'_> {
     /// Shows the pod's token to the auth mount.
     pub(super) async fn log_in(&self, token: &Token, subject: &Subject) -> Result<Session, Fault> {
         let body = body(token, &self.access.role).map_err(|problem| self.never(problem))?;
-        let path = format!("auth/{}/login", self.access.mount);
+        let path = format!("/v1/auth/{}/login", self.access.mount);
         let from = self.cx.clock.now();
         let asked = Asked { operation: "login", method: Method::POST, path: &path, body: Some(&body) };
         let reply = self.exchange(None, asked).await?;

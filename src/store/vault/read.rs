@@ -9,6 +9,7 @@ use super::refusal::Purpose;
 use super::server::{Asked, Server};
 use crate::error::{Fault, Problem, Reason, Retry};
 use crate::model::Material;
+use crate::model::locator::request;
 use crate::model::locator::vault::Locator;
 use crate::net::Reply;
 use crate::store::Session;
@@ -17,14 +18,14 @@ use crate::text::short;
 impl Server<'_> {
     /// Sends the request that the locator is.
     pub(super) async fn read(&self, session: &Session, wanted: &Locator) -> Result<Material, Fault> {
-        // `CONNECT` names no path: it would make a tunnel of the connection.
-        let method = Method::from_bytes(wanted.method.as_bytes()).ok().filter(|one| one != Method::CONNECT);
-        let method = method.ok_or_else(|| {
+        let method = Some(&*wanted.method).filter(|text| request::is_method(text));
+        let method = method.and_then(|text| Method::from_bytes(text.as_bytes()).ok()).ok_or_else(|| {
             let what = format!("`{}` is no method that reads a path", short(&wanted.method));
             self.never(Problem::new(Reason::Invalid, what).remedy("correct the method, or leave it out"))
         })?;
         let body = wanted.args.as_ref().map(|args| &args.json);
-        let asked = Asked { operation: "read", method, path: &wanted.path, body };
+        let path = wanted.target();
+        let asked = Asked { operation: "read", method, path: &path, body };
         let issued = self.cx.clock.now();
         let purpose = Purpose::Read(wanted);
         let reply = self.asked(session, &purpose, asked).await?;
@@ -60,7 +61,7 @@ impl Server<'_> {
     /// A 403 says that the policies do not allow it or that the token is no longer known; the token itself can tell. Where
     /// it cannot be asked, the refusal stands, and another attempt may find out.
     async fn after_denial(&self, session: &Session) -> Retry {
-        let path = "auth/token/lookup-self";
+        let path = "/v1/auth/token/lookup-self";
         let asked = Asked { operation: "lookup", method: Method::GET, path, body: None };
         match self.exchange(Some(session), asked).await.map(|reply| reply.status) {
             Ok(200..300) => Retry::Never,

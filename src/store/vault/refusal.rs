@@ -80,6 +80,8 @@ impl Server<'_> {
         };
         let problem = Problem::new(reason, self.told(purpose, &format!("{what} ({}){said}", reply.status)))
             .remedy(remedy);
+        // Whoever stands before the server may fail after the server has done what was asked.
+        let doubtful = doubtful || (reply.status >= 500 && words.is_none());
         let quota = words.is_some_and(|words| words.contains("lease count quota"));
         let retry = match (retry, reply.status) {
             // More leases do not become free by asking.

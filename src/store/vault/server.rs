@@ -25,7 +25,7 @@ pub(super) struct Asked<'a> {
     /// What for, in figures.
     pub(super) operation: &'static str,
     pub(super) method: Method,
-    /// Below `/v1/`, with the query.
+    /// As it goes on the wire behind the path that the endpoint may have, with the query.
     pub(super) path: &'a str,
     pub(super) body: Option<&'a Secret>,
 }
@@ -47,12 +47,9 @@ impl Server<'_> {
             };
             self.net.send(endpoint, request, &self.cx.claim, self.cx.deadline).await
         };
-        // Nothing, or a query alone, is asked of `/v1` itself.
-        let slash = if asked.path.is_empty() || asked.path.starts_with('?') { "" } else { "/" };
-        let path = format!("/v1{slash}{}", asked.path);
-        let mut reply = send(&path).await?;
+        let mut reply = send(asked.path).await?;
         if let 307 | 308 = reply.status
-            && let Some(there) = target(endpoint, &path, &reply.headers)
+            && let Some(there) = target(endpoint, asked.path, &reply.headers)
         {
             reply = send(&there).await?;
         }

@@ -57,6 +57,15 @@ fn what_the_class_leaves_open_is_the_stores() {
 }
 
 #[test]
+fn an_address_that_several_stores_have_is_the_own_stores_with_its_certificates() {
+    let text = "stores:\n  dev: { kind: vault, address: https://vault.corp:8200, ca: /dev.pem }\n  \
+                vault: { address: https://vault.corp:8200, ca: /ca.pem }\n";
+    let plan = with_in(Flavour::Vault, &[ROLE, ("vaultAddress", ADDRESS)], &catalog(text, &[])).unwrap();
+    let ca = access(&plan).endpoint.tls.ca.as_deref();
+    assert_eq!(ca.and_then(|ca| ca.to_str()), Some("/ca.pem"));
+}
+
+#[test]
 fn objects_of_one_class_share_their_access_before_and_after_names_are_filled_in() {
     let list = "[{ objectName: a, secretPath: x }, { objectName: b, secretPath: y }]";
     let plan = parse(Flavour::Vault, &[("roleName", "{namespace}"), ("objects", list)], &usual()).unwrap();

@@ -122,7 +122,7 @@ fn a_method_is_sent_as_written() {
     ] {
         assert_eq!(method(written), sent);
     }
-    for bad in ["\" GET\"", "\"GET:\"", "\"G T\"", "\"é\"", "\"a\\r\\nb\""] {
+    for bad in ["\" GET\"", "\"GET:\"", "\"G T\"", "\"é\"", "\"a\\r\\nb\"", "CONNECT"] {
         let text = format!("- {{ objectName: o, secretPath: x, method: {bad} }}");
         refused(&text, (1, 43), "object `o`", "`method` is no HTTP method");
     }

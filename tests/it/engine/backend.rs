@@ -19,6 +19,8 @@ pub(super) enum Nature {
     Pinned,
     Leased,
     Large(usize),
+    /// So many tiny fields.
+    Wide(usize),
 }
 
 pub(super) struct State {
@@ -116,8 +118,14 @@ impl State {
         let revision = self.revision.get(path).copied().unwrap_or(0);
         let nature = self.nature.get(path).copied().unwrap_or(Nature::Static);
         let mut body = format!("{authority} {path} r{revision}");
+        let mut fields = BTreeMap::new();
         let kind = match nature {
             Nature::Static => Kind::Static,
+            Nature::Wide(count) => {
+                let one = |n: usize| (n.to_string(), Secret::from_text("1".to_owned()));
+                fields.extend((0..count).map(one));
+                Kind::Static
+            }
             Nature::Pinned => Kind::Pinned,
             Nature::Large(bytes) => {
                 body.push_str(&"x".repeat(bytes));
@@ -134,7 +142,7 @@ impl State {
                 })
             }
         };
-        let part = Part { version: None, body: Secret::from_text(body), fields: BTreeMap::new() };
+        let part = Part { version: None, body: Secret::from_text(body), fields };
         Ok(Material { parts: vec![part], kind })
     }
 }

@@ -242,3 +242,15 @@ async fn a_delivery_holds_the_room_of_what_was_read_and_not_of_what_was_kept() {
     assert_eq!(sync.claims.len(), 2);
     assert!(world.sync(&web(1), &["kv/a", "kv/b"]).await.unwrap().claims.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_very_many_tiny_fields_take_room_by_what_they_become() {
+    let world = World::new(Setup::default());
+    let wide = |path: &str| (path.to_owned(), Nature::Wide(100_000));
+    world.backend.state().nature.extend(["a", "b"].map(wide));
+    // 24 MiB are for replies; each of these takes more than 19 MiB of memory.
+    let problems = world.mount(&web(1), &["a", "b"]).await.unwrap_err();
+    assert!(problems.reason() >= Reason::Timeout, "{problems}");
+    world.pass(120).await;
+    world.mount(&web(2), &["a"]).await.expect("one at a time");
+}

@@ -130,6 +130,27 @@ async fn a_session_that_is_over_at_once_serves_the_mount_that_made_it_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_mounts_that_meet_a_session_that_is_over_get_by_on_one_new_login() {
+    let world = World::new(Setup::default());
+    world.mount(&web(1), ONE).await.unwrap();
+    world.backend.revoke_all();
+    // Two volumes of one pod, as when a node's driver polls all of them at once.
+    let other = Who { volume: "other", ..web(1) };
+    let pod = web(1);
+    let mounts = (world.mount(&pod, &["kv/b"]), world.mount(&other, &["kv/c"]));
+    let (one, two) = futures_util::future::join(mounts.0, mounts.1).await;
+    assert_eq!(
+        (one.unwrap(), two.unwrap()),
+        (vec!["shop/web kv/b r0".into()], vec!["shop/web kv/c r0".into()])
+    );
+    assert_eq!(world.backend.counts().0, 2);
+    // The new one is another session: within five minutes its end is not taken for a mishap.
+    world.backend.revoke_all();
+    let problems = world.mount(&web(1), &["kv/d"]).await.unwrap_err();
+    assert_eq!((problems.reason(), world.backend.counts().0), (Reason::Forbidden, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_remembered_with_its_text_and_for_longer_each_time() {
     let world = World::new(Setup::default());
     world.mount(&Who { volume: "other", ..web(1) }, ONE).await.unwrap();

@@ -67,7 +67,13 @@ impl Dialect for Lines {
             }
             let locator = vault::Locator { method: vault::GET.into(), path: path.into(), args: None };
             let locator = Locator::Vault(locator);
-            sources.push(Source { name: format!("s{index}"), access: Arc::clone(&access), locator, want });
+            sources.push(Source {
+                name: format!("s{index}"),
+                access: Arc::clone(&access),
+                locator,
+                want,
+                said: Arc::default(),
+            });
             files.push(FileSpec {
                 path: PathRule::One(RelPath::parse(&file).unwrap()),
                 mode: facts.mode,

@@ -50,10 +50,19 @@ pub(super) struct Ask {
     pub(super) within: Duration,
     pub(super) endpoint: Option<&'static str>,
     pub(super) ca: Option<&'static str>,
+    pub(super) tenant: u32,
 }
 
 pub(super) fn ask(who: u32) -> Ask {
-    Ask { who, first: true, work: HARMLESS, within: Duration::from_secs(90), endpoint: Some(SITE), ca: None }
+    Ask {
+        who,
+        first: true,
+        work: HARMLESS,
+        within: Duration::from_secs(90),
+        endpoint: Some(SITE),
+        ca: None,
+        tenant: 0,
+    }
 }
 
 impl Bed {
@@ -84,6 +93,7 @@ impl Bed {
             store: &StoreName::parse("vault").unwrap(),
             endpoint: endpoint.as_ref(),
             principal: principal(ask.who),
+            tenant: principal(ask.tenant),
             first: ask.first,
             deadline: self.clock.now() + ask.within,
             work: ask.work,

@@ -9,7 +9,7 @@ use latchkey::error::{Fault, Reason, Retry};
 use tokio::task::JoinSet;
 
 use super::bed::{Ask, Bed, SITE, ask, fault, ms, s, throttled, unreachable};
-
+use crate::papers::page;
 const OPEN: &str = r#"latchkey_breaker_open{store="vault"}"#;
 
 /// Single attempts, so that calls are counted one by one.
@@ -42,6 +42,8 @@ async fn ten_failures_in_a_row_open_it_and_everything_is_refused_at_once() {
         );
         assert_eq!(refused.problem.place.hop.as_deref(), Some(SITE));
         assert_eq!((refused.retry, refused.doubtful), (Retry::Never, false));
+        let text = refused.problem.to_string().replace("fails so and so", "the connection is refused");
+        assert!(page().contains(&format!("unreachable: store `vault`, {text}\n")), "{text}");
     }
 }
 

@@ -111,19 +111,19 @@ async fn a_turn_that_does_not_come_in_time_names_the_limit_that_it_waited_for() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_200_calls_at_once_and_100_a_second() {
+async fn there_are_400_calls_at_once_and_100_a_second() {
     let limits = Limits { in_flight: 1000, per_principal: 1000, ..Limits::default() };
     let bed = Bed::with(limits, 1);
-    all_fine(start(&bed, (0..500).map(|n| ask(n % 7)), ms(1)).await).await;
+    all_fine(start(&bed, (0..700).map(|n| ask(n % 7)), ms(1)).await).await;
     let calls = bed.calls();
-    assert_eq!(calls.iter().filter(|call| call.at < ms(10)).count(), 200);
-    for (number, call) in (1..).zip(&calls[200..]) {
+    assert_eq!(calls.iter().filter(|call| call.at < ms(10)).count(), 400);
+    for (number, call) in (1..).zip(&calls[400..]) {
         let earliest = ms(10) * number;
         assert!(call.at >= earliest && call.at <= earliest + ms(3), "{number}: {:?}", call.at);
     }
     bed.until(s(10)).await;
-    all_fine(start(&bed, (0..250).map(ask), ms(1)).await).await;
-    assert_eq!(bed.calls().iter().filter(|c| c.at >= s(10) && c.at < ms(10_009)).count(), 200, "full again");
+    all_fine(start(&bed, (0..450).map(ask), ms(1)).await).await;
+    assert_eq!(bed.calls().iter().filter(|c| c.at >= s(10) && c.at < ms(10_009)).count(), 400, "full again");
 }
 
 #[tokio::test(start_paused = true)]

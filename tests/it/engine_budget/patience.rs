@@ -7,12 +7,12 @@ use latchkey::error::{Fault, Reason, Retry};
 use tokio::task::JoinSet;
 
 use super::bed::{Ask, Bed, SITE, ask, fault, ms, s, throttled, unreachable};
-
+use crate::papers::page;
 const WORDS: &str = "throttled by https://vault.corp:8200, retry after 5 s";
 
 #[tokio::test(start_paused = true)]
 async fn f_01_one_call_per_word_of_the_backend_and_the_same_text_each_time() {
-    let bed = Bed::new();
+    let (bed, page) = (Bed::new(), page());
     let mut calls = JoinSet::new();
     // Ten mounts a second, of many pods, each with 45 s.
     for n in 0..600u32 {
@@ -25,6 +25,11 @@ async fn f_01_one_call_per_word_of_the_backend_and_the_same_text_each_time() {
     }
     for fault in calls.join_all().await {
         assert_eq!((fault.problem.reason, fault.problem.what.as_str()), (Reason::Throttled, WORDS));
+        assert!(
+            page.contains(&format!("throttled: store `vault`: {}\n", fault.problem)),
+            "{}",
+            fault.problem
+        );
     }
     let calls = bed.calls();
     for pair in calls.windows(2) {
@@ -176,4 +181,54 @@ async fn the_longest_word_counts() {
     calls.join_all().await.into_iter().for_each(|result| result.unwrap());
     let again: Vec<Duration> = bed.calls()[2..].iter().map(|call| call.at).collect();
     assert!(again.iter().all(|at| *at >= s(30)), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_is_always_asked_for_patience_closes_the_endpoint_to_no_other() {
+    let bed = Bed::new();
+    let mut calls = JoinSet::new();
+    // A quota of their own, which is used up: two pods try all the time, each for as long as a mount lasts.
+    for n in 0..1_200u32 {
+        let bed = bed.clone();
+        calls.spawn(async move {
+            bed.until(ms(500) * n).await;
+            let ask = Ask { within: s(45), tenant: 9, ..ask(n % 2) };
+            bed.call(ask, ms(20), |_| Err(throttled(Some(240)))).await.map_err(|fault| fault.problem.reason)
+        });
+    }
+    bed.until(ms(100)).await;
+    let mut waited = Vec::new();
+    for n in 0..110u32 {
+        let (bed, from) = (bed.clone(), bed.since());
+        bed.fine(Ask { within: s(30), tenant: n % 3, ..ask(100 + n) })
+            .await
+            .expect("it is not they who ask too much");
+        waited.push(bed.since() - from);
+        bed.until(bed.since() + s(5)).await;
+    }
+    // One of theirs finds out, once; from then on nobody waits.
+    assert!(waited[0] <= ms(7_501), "{waited:?}");
+    assert!(waited[1..].iter().all(|waited| *waited <= ms(250)), "{waited:?}");
+    for result in calls.join_all().await {
+        assert_eq!(result, Err(Reason::Throttled));
+    }
+    let theirs = bed.calls().iter().filter(|call| call.who < 2).map(|call| call.at).collect::<Vec<_>>();
+    assert!(theirs.len() <= 8, "the word is heeded: {theirs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_tenants_are_asked_holds_for_all() {
+    let bed = Bed::new();
+    let said = |_| Err(throttled(Some(60)));
+    bed.call(Ask { within: s(20), tenant: 1, ..ask(1) }, ms(1), said).await.unwrap_err();
+    let second = bed.call(Ask { within: s(20), tenant: 2, ..ask(2) }, ms(1), said).await.unwrap_err();
+    assert_eq!(
+        (second.problem.reason, bed.calls().len()),
+        (Reason::Throttled, 2),
+        "it found out for the others"
+    );
+    bed.until(s(40)).await;
+    assert!(bed.fine(Ask { within: s(20), tenant: 3, ..ask(3) }).await.is_err());
+    bed.until(s(100)).await;
+    bed.fine(Ask { within: s(1), tenant: 3, ..ask(3) }).await.unwrap();
 }

@@ -134,7 +134,7 @@ async fn what_may_have_been_issued_is_not_asked_for_again() {
 async fn f_03_an_error_that_passes_costs_one_retry() {
     let bed = bed();
     for (number, path, objects) in [(1, "auth/kubernetes/login", get("kv/a")), (2, "kv/b", get("kv/b"))] {
-        bed.faults_for(HOST, path, Some(1), &Reply::new(500, ""));
+        bed.faults_for(HOST, path, Some(1), &Reply::new(500, r#"{"errors":["internal error"]}"#));
         bed.forget();
         let answer = bed.mount_one(&bed.ask(number, HOST, &objects)).await;
         assert!(

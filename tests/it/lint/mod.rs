@@ -1,6 +1,7 @@
 //! Pure: manifests judged offline. The native dialect is the real one; a second one, which only names addresses, shows
 //! what is to be permitted.
 
+mod classes;
 mod command;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ impl Dialect for Vaultish {
                     access: Arc::new(Access::Vault(access)),
                     locator: Locator::Vault(locator),
                     want: Want::default(),
+                    said: Arc::default(),
                 })
             })
             .collect::<Result<_, Problem>>()?;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::Method;
 use latchkey::error::{Reason, Retry};
 use latchkey::model::{Origin, Tls};
 use latchkey::net::{Config, Limits, Names};
-use latchkey::room::{Claim, Room};
+use latchkey::room::{Allowance, Claim, Room};
 
 use super::{administrators, is, now, stack};
 use crate::testkit::{BlackHole, Manner, Reply, Testkit, held};
@@ -150,4 +151,58 @@ async fn f_47_large_bodies_wait_for_room_and_small_ones_do_not() {
     drop(first);
     kit.script("/", large);
     stack.get(&endpoint, "/v1/a").await.expect("room that was given back is there again");
+}
+
+#[tokio::test]
+async fn an_answer_whose_size_was_not_told_keeps_no_more_room_than_it_needs() {
+    let kit = Testkit::start();
+    let held = held();
+    let mut stack = stack(held.clock, Config::default());
+    // For one whole body, and a little more.
+    stack.room = Room::new((2 << 20) + (512 << 10));
+    let endpoint = kit.endpoint(Origin::Administrator);
+    kit.script_times("/", 5, &Reply::new(200, vec![7; 70_000]).manner(Manner::Chunked(10_000)));
+    let mut claims = Vec::new();
+    for _ in 0..5 {
+        let claim = stack.room.claim();
+        let asked = stack.ask(&endpoint, Method::GET, "/v1/a", &claim, MINUTE);
+        held.drive(MINUTE, asked).await.0.unwrap().expect("the room for the rest of 2 MiB was kept");
+        claims.push(claim);
+    }
+    let rest = stack.room.claim();
+    assert!(rest.take((2 << 20) + (512 << 10) - 5 * 70_000 + 5 * Claim::FREE).now_or_never().unwrap());
+    assert!(stack.room.claim().take(1).now_or_never().is_none(), "more was given back than was taken");
+}
+
+#[tokio::test]
+async fn very_many_small_answers_to_one_mount_take_room_as_large_ones_do() {
+    let kit = Testkit::start();
+    let held = held();
+    let mut stack = stack(held.clock, Config::default());
+    stack.room = Room::new(100_000);
+    let endpoint = kit.endpoint(Origin::Administrator);
+    let (mount, other) = (Allowance::default(), Allowance::default());
+    for manner in [Manner::Whole, Manner::Chunked(1_000)] {
+        let (mut came, mut claims) = (0, Vec::new());
+        loop {
+            kit.script("/", Reply::new(200, vec![7; 32_000]).manner(manner.clone()));
+            let claim = stack.room.claim_of(&mount);
+            let second = Duration::from_secs(1);
+            match held
+                .drive(MINUTE, stack.ask(&endpoint, Method::GET, "/v1/a", &claim, second))
+                .await
+                .0
+                .unwrap()
+            {
+                Ok(_) => came += 1,
+                Err(fault) => break drop(is(Err(fault), Reason::Busy, Retry::Backoff, true)),
+            }
+            assert!(came < 20, "nothing bounds what a mount holds");
+            claims.push(claim);
+        }
+        kit.script("/", Reply::new(200, vec![7; 32_000]).manner(manner));
+        let claim = stack.room.claim_of(&other);
+        let asked = stack.ask(&endpoint, Method::GET, "/v1/a", &claim, MINUTE);
+        held.drive(MINUTE, asked).await.0.unwrap().expect("another mount's small answer waits for nobody");
+    }
 }

@@ -252,7 +252,6 @@ async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
         assert_eq!(files.len(), 4);
         assert!(files.iter().all(|(path, file)| *file.1 == *format!("{name} {}", &path[1..])));
     }
-    println!("{name}: {PODS} pods in {:?}", start.elapsed());
     let seen = (node.front.count("login"), node.front.count(&format!("GET secret/data/app/{name}")));
     assert_eq!(seen, (PODS, reads), "{:?}", node.front.counts());
     assert_eq!(node.front.counts().values().sum::<usize>(), PODS + reads, "and nothing else");

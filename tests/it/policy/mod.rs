@@ -5,6 +5,8 @@ mod audiences;
 mod endpoints;
 mod rules;
 mod settings;
+#[cfg(feature = "vault")]
+mod unreached;
 
 use std::sync::Arc;
 
@@ -64,6 +66,7 @@ fn plan(objects: impl IntoIterator<Item = (Access, Locator)>) -> Arc<Plan> {
             access: Arc::new(access),
             locator,
             want: Want::default(),
+            said: Arc::default(),
         })
         .collect();
     let files = (0..sources.len()).map(|source| FileSpec {

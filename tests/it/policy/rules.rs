@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use latchkey::error::Reason;
 use latchkey::model::locator::{local, vault};
-use latchkey::model::{Access, AccountName, Locator, Namespace, Plan, Subject};
+use latchkey::model::{Access, AccountName, Catalog, Defaults, Entry, Locator, Namespace, Plan, Subject};
 use latchkey::policy::{Pattern, Policy, Rule, Rules, permit};
+use latchkey::secret::{DigestKey, Secret};
 use proptest::prelude::*;
 
 use super::{catalog, configured, judge, offer, pasted, plan, refused, store};
@@ -201,4 +202,45 @@ proptest! {
         });
         prop_assert_eq!(judge(&object(&path, &role), &only(rules.collect())).is_ok(), expected);
     }
+}
+
+#[test]
+fn a_store_that_a_class_reaches_by_its_address_is_judged_by_its_own_name() {
+    let named = |name: &str, address: &str| Entry {
+        store: store(name),
+        defaults: Defaults::Vault(vault::Defaults {
+            endpoint: Some(configured(address).endpoint),
+            ..vault::Defaults::default()
+        }),
+        fresh: None,
+    };
+    let (vault, prod) = (named("vault", "https://vault.corp"), named("prod", "https://prod.corp"));
+    // What the dialect of the store `vault` makes of a class with `vaultAddress: https://prod.corp`.
+    let class = plan([(Access::Vault(configured("https://prod.corp")), super::get("secret/data/db"))]);
+    let judge = |stores: &str, entries: &[&Entry]| {
+        let catalog = Catalog::new(entries.iter().copied().cloned());
+        permit(Arc::clone(&class), &super::subject(), &only(vec![rule("*", "*", stores, "*")]), &catalog)
+    };
+    let told = judge("vault", &[&vault, &prod]).expect_err("a rule for one store opens another").text();
+    assert!(told.contains("stores: [prod]"), "{told}");
+    judge("prod", &[&vault, &prod]).unwrap();
+    // A store of the class's own that has the address too is meant first.
+    judge("vault", &[&named("vault", "https://prod.corp"), &prod]).unwrap();
+}
+
+#[test]
+fn a_rule_for_a_request_with_a_body_holds_on_every_node_and_after_a_restart() {
+    let access = || Access::Vault(configured("https://vault.corp"));
+    let issue = |key: u8, path: &str| {
+        let args =
+            vault::Args::new(Secret::from_text("{\"ttl\":\"1h\"}".to_owned()), &DigestKey::new(&[key; 32]));
+        plan([(
+            access(),
+            Locator::Vault(vault::Locator { method: "PUT".into(), path: path.into(), args: Some(args) }),
+        )])
+    };
+    judge(&issue(1, "pki/issue/web"), &only(vec![rule("*", "*", "*", "PUT pki/issue/web")])).unwrap();
+    let offered = offer(&refused(&issue(1, "pki/issue/web"), &only(vec![]))).expect("a line to add");
+    judge(&issue(2, "pki/issue/web"), &pasted(&offered)).unwrap();
+    refused(&issue(2, "pki/issue/admin"), &pasted(&offered));
 }

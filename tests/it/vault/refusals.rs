@@ -81,6 +81,24 @@ async fn every_status_means_something() {
 }
 
 #[tokio::test]
+async fn a_failure_that_is_not_the_servers_own_leaves_open_what_became_of_the_request() {
+    let bench = Bench::start();
+    // As a mesh's proxy says when it lost a request that it had passed on already.
+    let lost =
+        "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+    for (status, body, doubt) in [
+        (503, lost, true),
+        (500, "<html>", true),
+        (503, "", true),
+        (503, r#"{"errors":["Vault is sealed"]}"#, false),
+    ] {
+        bench.kit.script("/v1/", Reply::new(status, body));
+        let fault = bench.read(get("database/creds/web")).await.err().unwrap();
+        assert_eq!(all(&fault), (Reason::Upstream, Retry::Backoff, doubt), "{status} {body}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_has_the_reason_of_every_status() {
     let bench = Bench::start();
     let page = std::fs::read_to_string(top().join("docs/ERRORS.md")).unwrap();
@@ -105,6 +123,10 @@ async fn the_page_has_the_reason_of_every_status() {
         assert_eq!(again(&login), wanted.0, "{row}");
     }
     assert_eq!(rows, 15);
+    bench.kit.script("/", Reply::new(403, r#"{"errors":["service account name not authorized"]}"#));
+    let fault = bench.log_in().await.err().unwrap();
+    let text = bench.told(&fault).replace("SITE", "https://vault.corp:8200");
+    assert!(section.contains(&format!("\n    login: store `vault`, {text}\n")), "{text}");
 }
 
 #[tokio::test]

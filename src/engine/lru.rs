@@ -1,11 +1,11 @@
-//! A map that knows what was used last, so that what was not used for longest can go.
+//! A map that knows what was used last (LRU), so that what was not used for longest can go.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 /// Values by key, and their order of use.
-pub(super) struct Recent<K, V> {
+pub(super) struct Lru<K, V> {
     entries: HashMap<K, Used<V>>,
     order: BTreeMap<u64, K>,
     uses: u64,
@@ -16,13 +16,13 @@ struct Used<V> {
     value: V,
 }
 
-impl<K, V> Default for Recent<K, V> {
+impl<K, V> Default for Lru<K, V> {
     fn default() -> Self {
         Self { entries: HashMap::new(), order: BTreeMap::new(), uses: 0 }
     }
 }
 
-impl<K: Eq + Hash + Clone, V> Recent<K, V> {
+impl<K: Eq + Hash + Clone, V> Lru<K, V> {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -9,10 +9,10 @@ use super::rule::quoted;
 use super::{Policy, Site};
 use crate::error::{Problem, Reason};
 use crate::model::endpoint::{Address, Endpoint, Origin, is_guarded};
-use crate::model::{Access, Audience, Catalog, Source, StoreName};
+use crate::model::{Access, Audience, Catalog, Said, Source, StoreName};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ground<'a> {
+pub(super) enum Violation<'a> {
     /// A class leads where nobody allowed it to.
     Endpoint(Shut),
     /// A class leads to a socket of the node.
@@ -48,34 +48,34 @@ pub(super) fn look<'a>(
     access: &'a Access,
     policy: &Policy,
     catalog: &'a Catalog,
-    mut found: impl FnMut(Ground<'a>),
+    mut found: impl FnMut(Violation<'a>),
 ) {
     for endpoint in access.endpoints() {
         let listed = |sites: &[Site]| sites.iter().any(|site| site.matches(&endpoint.address));
         if endpoint.origin == Origin::Tenant && !listed(&policy.endpoints) {
             found(match &endpoint.address {
-                Address::Web { .. } => Ground::Endpoint(Shut::new(&endpoint.address)),
-                Address::Unix(path) => Ground::Socket(path),
+                Address::Web { .. } => Violation::Endpoint(Shut::new(&endpoint.address)),
+                Address::Unix(path) => Violation::Socket(path),
             });
         }
         if is_configured(endpoint, catalog) {
             continue;
         }
         if endpoint.tls.skip_verify && !listed(&policy.skip_verify) {
-            found(Ground::SkipVerify(Shut::new(&endpoint.address)));
+            found(Violation::SkipVerify(Shut::new(&endpoint.address)));
         }
         if let Some(ca) = endpoint.tls.ca.as_deref()
             && !is_configured_file(ca, access, catalog)
             && !policy.files.iter().any(|listed| listed.as_os_str() == ca.as_os_str())
         {
-            found(Ground::File(ca));
+            found(Violation::File(ca));
         }
     }
     if let (Some(audience), Some(why)) = (access.audience(), audience::refuse(access, catalog)) {
-        found(Ground::Audience(access.store(), audience, why));
+        found(Violation::Audience(access.store(), audience, why));
     }
     if access.is_node() && !policy.node_identity.contains(access.store()) {
-        found(Ground::Node(access.store()));
+        found(Violation::Node(access.store()));
     }
 }
 
@@ -95,7 +95,7 @@ fn is_configured_file(file: &Path, access: &Access, catalog: &Catalog) -> bool {
     })
 }
 
-impl Ground<'_> {
+impl Violation<'_> {
     /// The line of `policy.endpoints.allow` that would be enough.
     pub(super) fn endpoint(&self) -> Option<String> {
         if let Self::Endpoint(shut) = self { shut.line.clone() } else { None }
@@ -132,7 +132,22 @@ impl Ground<'_> {
                 add("policy.nodeIdentity", Some(store.as_str())),
             ),
         };
-        Problem::new(Reason::Policy, what).object(objects(sources)).remedy(remedy)
+        let problem = Problem::new(Reason::Policy, what).object(objects(sources)).remedy(remedy);
+        match sources.iter().find_map(|source| self.said(&source.said)) {
+            Some(parameter) => problem.parameter(parameter.clone()),
+            None => problem,
+        }
+    }
+
+    /// The parameter in which a class says it, as the class spells it.
+    fn said<'s>(&self, said: &'s Said) -> Option<&'s String> {
+        match self {
+            Self::Endpoint(_) | Self::Socket(_) => said.address.as_ref(),
+            Self::SkipVerify(_) => said.skip_verify.as_ref(),
+            Self::File(_) => said.ca.as_ref(),
+            Self::Audience(..) => said.audience.as_ref(),
+            Self::Node(_) => None,
+        }
     }
 }
 
