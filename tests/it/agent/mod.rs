@@ -8,6 +8,8 @@ mod codes;
 mod deadline;
 mod demo;
 mod envelope;
+#[cfg(feature = "vault")]
+mod faults;
 mod flavours;
 mod floods;
 mod holders;

@@ -176,24 +176,9 @@ impl Spot<'_> {
 /// Lets all of them strike, and all of them end.
 pub(super) async fn run(kit: Testkit, cases: &[Case]) {
     let mut hosts = vec!["calm.kit.test".to_owned()];
-    let places = cases.iter().enumerate().flat_map(|(index, case)| PLACES.map(|place| (index, case, place)));
-    let places: Vec<_> = places.collect();
-    let host = |index: usize, place: Place| format!("{place:?}-{index}.kit.test").to_lowercase();
-    hosts.extend(places.iter().map(|(index, _, place)| host(*index, *place)));
+    hosts.extend((0..cases.len()).flat_map(|index| PLACES.map(|place| host(index, place))));
     let bed = Bed::new(kit, &hosts);
-    let spots: Vec<Spot<'_>> = places
-        .into_iter()
-        .enumerate()
-        .map(|(number, (index, case, place))| {
-            let host = host(index, place);
-            let objects = if place == Place::Put { put(place.object()) } else { get(place.object()) };
-            let mut ask = bed.ask(number + 1, &host, &objects);
-            if place == Place::NextLogin {
-                ask.auth = "short";
-            }
-            Spot { case, place, host, ask }
-        })
-        .collect();
+    let spots = spots(&bed, cases);
     let before: Vec<Ask> =
         spots.iter().filter(|spot| spot.place.has_files()).map(|spot| spot.ask.clone()).collect();
     for answer in bed.mount_all(&before).await {
@@ -253,8 +238,28 @@ pub(super) async fn run(kit: Testkit, cases: &[Case]) {
     bed.is_well().await;
 }
 
+/// The host of one fault at one place.
+fn host(index: usize, place: Place) -> String {
+    format!("{place:?}-{index}.kit.test").to_lowercase()
+}
+
+/// Every fault at every place.
+fn spots<'a>(bed: &Bed, cases: &'a [Case]) -> Vec<Spot<'a>> {
+    let places = cases.iter().enumerate().flat_map(|(index, case)| PLACES.map(|place| (index, case, place)));
+    let spots = places.enumerate().map(|(number, (index, case, place))| {
+        let host = host(index, place);
+        let objects = if place == Place::Put { put(place.object()) } else { get(place.object()) };
+        let mut ask = bed.ask(number + 1, &host, &objects);
+        if place == Place::NextLogin {
+            ask.auth = "short";
+        }
+        Spot { case, place, host, ask }
+    });
+    spots.collect()
+}
+
 /// Longer than this nobody waits because of somebody else's fault.
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(3);
 
 /// Other pods, each of which mounts for the first time: one at each host, by another auth mount and at another path.
 fn calm(bed: &Bed, spots: &[Spot<'_>], round: usize) -> Vec<(String, Ask)> {

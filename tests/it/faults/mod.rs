@@ -3,6 +3,7 @@
 
 mod bed;
 mod family;
+mod foreign;
 mod objects;
 mod redirects;
 mod replies;

