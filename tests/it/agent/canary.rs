@@ -51,7 +51,8 @@ pub(super) async fn refuse(agent: &Agent, request: &MountRequest, texts: &mut Ve
     }
 }
 
-#[tokio::test]
+// Of several threads: the client's connection goes on while the test waits for the agent's end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_the_local_store_gets_out() {
     for format in ["json", "text"] {
         let mut agent = Agent::prepare(faulty());
@@ -98,7 +99,7 @@ async fn nothing_of_the_local_store_gets_out() {
 }
 
 /// One leak for each way out, planted with what anybody may put there: the search finds every one of them.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leak_planted_in_any_way_out_is_found() {
     let plant = Canary::new("a plant");
     let mut agent = Agent::prepare(shipped());

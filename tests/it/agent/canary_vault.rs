@@ -128,7 +128,8 @@ impl Node {
     }
 }
 
-#[tokio::test]
+// Of several threads: the client's connection goes on while the test waits for the agent's end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_vault_gets_out() {
     let secrets = Secrets::new();
     let mut node = Node::start(&secrets);

@@ -2,10 +2,15 @@
 //! in base64 at any alignment, in hexadecimal, percent-escaped, JSON-escaped, or as a list of numbers.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use latchkey::secret::fill_random;
+use latchkey::clock::Clock;
+use latchkey::model::locator::vault;
+use latchkey::model::{Kind, Lease, LeaseId, Locator};
+use latchkey::net;
+use latchkey::secret::{DigestKey, Secret, fill_random};
 
 /// One secret and what it stands for.
 #[derive(Clone, Debug)]
@@ -108,4 +113,31 @@ fn a_canary_is_found_in_every_spelling_and_nowhere_else() {
     }
     assert_eq!(canary.found(Canary::new("another").value().as_bytes()), None);
     assert_eq!(canary.found(&canary.core.as_bytes()[..10]), None);
+}
+
+/// What `Debug` prints is a way out like any other: into a log, an error, a failing assertion.
+#[test]
+fn debug_prints_no_secret() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "only its `Debug` is looked at")]
+    struct Leak(String);
+
+    let canary = Canary::new("a secret");
+    assert_eq!(canary.found(format!("{:?}", Leak(canary.value())).as_bytes()), Some("as it is"), "the plant");
+
+    let key = DigestKey::random();
+    let secret = || Secret::from_text(canary.value());
+    let args = vault::Args::new(secret(), &key);
+    let locator =
+        Locator::Vault(vault::Locator { method: "PUT".into(), path: "pki/issue/x".into(), args: Some(args) });
+    let kind = Kind::Leased(Lease {
+        id: LeaseId(secret()),
+        granted: Duration::from_secs(60),
+        renewable: true,
+        issued: Clock::system().now(),
+    });
+    let proxy = Some(format!("http://user:{}@proxy.corp:3128", canary.core));
+    let net = net::Config { https_proxy: proxy.clone(), http_proxy: proxy, ..net::Config::default() };
+    let printed = format!("{locator:?} {locator} {kind:?} {net:?} {:?}", secret().digest(&key, b"x"));
+    assert_silent(&[canary], &[("what `Debug` and `Display` print", printed.into_bytes())]);
 }
