@@ -1,6 +1,7 @@
 //! The whole agent before the real server: classes of the Vault and the OpenBao provider as they are, and our own.
 //! What is asked of the server is counted at the server's side.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -272,6 +273,43 @@ async fn an_address_that_is_not_permitted_is_never_connected_to() {
     assert_eq!((elsewhere.kit.connections(), node.front.kit.connections()), (0, 0));
 }
 
+/// The examples, as they are, by the command, as an administrator runs it.
+#[tokio::test]
+async fn the_examples_for_vault_mount_as_they_are() {
+    let (node, bed) = (Node::start("", "").await, bed().await);
+    let db = json!({ "data": { "username": "web", "password": "s3cr3t" } });
+    bed.admin.write("secret/data/db", db).await;
+    bed.admin.write("secret/data/stripe", json!({ "data": { "key": "sk" } })).await;
+    bed.policy(&bed.admin, "web", &["secret/data/db", "secret/data/stripe"]).await;
+    let bound = json!({ "bound_service_account_namespaces": ["shop"] });
+    bed.role(&bed.admin, "web", &["web"], bound).await;
+    let mut claims = bed.cluster.claims("web");
+    claims["sub"] = json!("system:serviceaccount:shop:web");
+    claims["kubernetes.io"] = json!({ "namespace": "shop", "serviceaccount": { "name": "web", "uid": "u" } });
+    std::fs::write(node.agent.path("token"), bed.cluster.sign(&claims)).unwrap();
+    for example in ["vault", "vault-native"] {
+        let (class, out) = (format!("examples/{example}.yaml"), node.agent.path(example));
+        std::fs::create_dir(&out).unwrap();
+        command(&node, class.as_ref(), "web", &out).await;
+        let read = |path: &str| std::fs::read_to_string(out.join(path)).unwrap();
+        assert_eq!([read("db/username"), read("db/password")], ["web", "s3cr3t"]);
+        let stripe: Value = serde_json::from_str(&read("stripe.json")).unwrap();
+        assert_eq!((&stripe["data"]["data"]["key"], &stripe["request_id"]), (&"sk".into(), &"".into()));
+    }
+}
+
+/// Runs `latchkey mount` with the token of the node's folder, and expects it to succeed.
+async fn command(node: &Node, class: &Path, account: &str, out: &Path) {
+    let at = |name: &str| node.agent.path(name);
+    let mut command = Command::new(shipped());
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.arg("mount").arg("-f").arg(class).arg("--config").arg(at("latchkey.yaml"));
+    command.args(["-s", account, "--token"]).arg(format!("{AUDIENCE}={}", at("token").display()));
+    command.arg("--out").arg(out).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The command, as an administrator runs it on a manifest.
 #[tokio::test]
 async fn the_command_mounts_a_class_of_the_vault_provider() {
@@ -286,13 +324,8 @@ async fn the_command_mounts_a_class_of_the_vault_provider() {
     std::fs::write(at("class.yaml"), class).unwrap();
     let pod = holding("app", 1).await;
     std::fs::write(at("token"), &pod.tokens[AUDIENCE].token).unwrap();
-    let mut command = Command::new(shipped());
-    command.arg("mount").arg("-f").arg(at("class.yaml")).arg("--config").arg(at("latchkey.yaml"));
-    command.args(["-s", "app", "--token"]).arg(format!("{AUDIENCE}={}", at("token").display()));
-    command.arg("--out").arg(at("out")).stdin(Stdio::null());
     std::fs::create_dir(at("out")).unwrap();
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    command(&node, &at("class.yaml"), "app", &at("out")).await;
     assert_eq!(std::fs::read(at("out").join("o0")).unwrap(), b"command 0");
     assert_eq!(node.front.count("login"), 1);
 }
