@@ -114,9 +114,17 @@ impl Engine {
         let attempts = self.budgets.attempt(&turn, || attempt(errand, &cx, session, keys, &results));
         let end = self.parts.clock.until(cx.deadline, attempts).await.unwrap_or_else(|| Err(slow()));
         let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // The budget has the last word on an attempt, and its own where there was none.
+        // The budget has the last word on an attempt, and its own where there was none; but what the store said of one object
+        // is told of no other.
+        let is = |last: &Fault, result: &Result<Material, Fault>| {
+            result.as_ref().is_err_and(|fault| fault.problem == last.problem)
+        };
+        let budgets =
+            end.as_ref().is_err_and(|last| !results.iter().flatten().any(|result| is(last, result)));
         let settled = results.into_iter().map(|result| match (result, &end) {
-            (Some(Err(fault)), Err(last)) if fault.problem.reason == last.problem.reason => Err(last.clone()),
+            (Some(Err(fault)), Err(last)) if budgets && fault.problem.reason == last.problem.reason => {
+                Err(last.clone())
+            }
             (Some(result), _) => result,
             (None, Err(last)) => Err(last.clone()),
             (None, Ok(())) => Err(Fault::never(bug())),

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) login_fault: HashMap<String, Reason>,
     /// Reads fail so, by path or (`*`) all.
     pub(super) read_fault: HashMap<String, Reason>,
+    /// Whether another attempt may help then.
+    pub(super) read_again: bool,
     pub(super) nature: HashMap<String, Nature>,
     pub(super) revision: HashMap<String, u32>,
     /// Who logged in, in order.
@@ -62,6 +64,7 @@ impl Backend {
             authority: HashMap::new(),
             login_fault: HashMap::new(),
             read_fault: HashMap::new(),
+            read_again: false,
             nature: HashMap::new(),
             revision: HashMap::new(),
             logins: Vec::new(),
@@ -111,7 +114,10 @@ impl State {
             return Err(Fault { problem, retry: Retry::Login, doubtful: false });
         }
         if let Some(reason) = self.read_fault.get(path).or_else(|| self.read_fault.get("*")) {
-            return Err(Fault::never(Problem::new(*reason, "the backend was told to fail")));
+            let fault =
+                Fault::never(Problem::new(*reason, format!("the backend was told to fail at {path}")));
+            let retry = if self.read_again { Retry::Backoff } else { fault.retry };
+            return Err(Fault { retry, ..fault });
         }
         // As with Vault, a session is for its life what its login said.
         let authority = credential.rsplit('#').next().unwrap_or("");

@@ -141,6 +141,21 @@ async fn a_mount_reads_in_batches_all_at_once_and_names_every_object_that_fails(
 }
 
 #[tokio::test(start_paused = true)]
+async fn objects_of_one_batch_that_fail_alike_keep_their_own_words() {
+    let manners = Manners { batch: 2, fresh: Duration::from_secs(60) };
+    let world = World::new(Setup { manners, ..Setup::default() });
+    world.backend.state().read_again = true;
+    for path in ["kv/a", "kv/b"] {
+        world.backend.state().read_fault.insert(path.to_owned(), Reason::Upstream);
+    }
+    let problems = world.mount(&web(1), &["kv/a", "kv/b"]).await.unwrap_err();
+    for (problem, path) in problems.iter().zip(["kv/a", "kv/b"]) {
+        assert!(problem.what.ends_with(path), "{problem}");
+    }
+    assert_eq!(world.backend.state().batches, [2, 2, 2], "each attempt asks for both");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_optional_object_may_be_absent_and_not_forbidden() {
     let world = World::new(Setup::default());
     world.backend.state().read_fault.insert("kv/b".to_owned(), Reason::NotFound);
