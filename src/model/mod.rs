@@ -7,6 +7,7 @@ pub mod class;
 pub mod cut;
 pub mod endpoint;
 pub mod go;
+pub mod lease;
 pub mod locator;
 pub mod material;
 pub mod mode;

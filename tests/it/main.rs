@@ -26,6 +26,7 @@ mod examples;
 mod faults;
 mod go;
 mod layers;
+mod lease;
 mod lint;
 mod local;
 mod native;
