@@ -3,7 +3,7 @@
 use super::*;
 
 /// SplitMix64, from 0 to nearly 1.
-fn chance(seed: &mut u64) -> f64 {
+pub(super) fn chance(seed: &mut u64) -> f64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut bits = *seed;
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
