@@ -176,8 +176,8 @@ fn a_static_role_that_cannot_be_read_is_given_for_its_stale_time_and_no_longer()
         let offer = bed.offer(&a);
         bed.step(Event::NotIssued);
         match poll * 60 {
-            ..=600 => assert_eq!(offer, Offer::Deliver(ticket)),
-            ..=4200 => assert_eq!(offer, Offer::Replace(ticket), "poll {poll}"),
+            0..=600 => assert_eq!(offer, Offer::Deliver(ticket)),
+            601..=4200 => assert_eq!(offer, Offer::Replace(ticket), "poll {poll}"),
             _ => assert_eq!(offer, Offer::Issue),
         }
     }
@@ -244,8 +244,7 @@ fn where_rotation_is_off_it_is_renewed_as_long_as_that_helps_and_told_once_befor
     let (mut bed, ticket) = Bed::lease(3600, true);
     let mut ends = 3600;
     // A maximum of three hours.
-    loop {
-        let Some(next) = bed.entry.next(&bed.timing) else { break };
+    while let Some(next) = bed.entry.next(&bed.timing) {
         bed.now = next;
         if bed.step(Event::Tick).contains(&Act::Renew(ticket)) {
             let granted = 3600.min(10_800 - bed.secs());
