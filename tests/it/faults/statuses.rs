@@ -32,7 +32,11 @@ fn statuses() -> Vec<Case> {
         Case::once("405", of(405), (Login, "(405): no"), (Invalid, "(405): no")),
         failed("500", 500, "the server failed (500): no"),
         Case::doubtful("502", of(502), (Upstream, "(502): no")),
-        Case::clear("503", of(503), (Upstream, "the server is sealed, or under maintenance (503): no")),
+        Case::clear(
+            "503",
+            of(503),
+            (Upstream, "the server does not serve now, as under maintenance (503): no"),
+        ),
         Case::doubtful("504", of(504), (Upstream, "(504): no")),
         Case::once("501", of(501), (Upstream, "(501): no"), (Upstream, "(501): no")),
         Case { holds: true, ..Case::clear("429", of(429), (Throttled, wait)) },
