@@ -266,6 +266,7 @@ async fn a_server_that_wants_to_know_who_we_are_is_shown_the_certificate() {
         let told = is(told, Reason::Setup, Retry::Never, false);
         assert!(told.contains(words), "{told}");
     }
+    fs::write(&client.certificate, &whole).unwrap();
     fs::remove_file(&client.key).unwrap();
     let told = now(Config::default()).get(&Endpoint { tls: own, ..endpoint }, "/v1/a").await;
     let told = is(told, Reason::Setup, Retry::Never, false);
