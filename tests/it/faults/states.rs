@@ -118,7 +118,7 @@ async fn a_server_that_is_ill_for_everybody_is_left_alone_whatever_it_says() {
     ];
     let (bed, hosts) = beds(replies.len());
     for (index, (reply, host)) in replies.iter().zip(&hosts).enumerate() {
-        bed.fault(host, "kv/", reply);
+        bed.fault(host, "", reply);
         for round in 0..6 {
             let asks: Vec<Ask> = (1..=4).map(|pod| bed.ask(10 * round + pod, host, &get("kv/x"))).collect();
             bed.mount_all(&asks).await.iter().for_each(|answer| drop(answer.refused().text()));
