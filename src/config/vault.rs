@@ -136,7 +136,7 @@ impl Reader<'_> {
         &mut self,
         section: Option<&Section<'_>>,
         variable: &dyn Fn(&str) -> Variable,
-    ) -> Option<Client> {
+    ) -> Option<Box<Client>> {
         let mut written = |key: &str| {
             section
                 .zip(self.text(section, key))
@@ -149,7 +149,7 @@ impl Reader<'_> {
         match (certificate, key) {
             (None, None) => None,
             (Some((_, certificate)), Some((_, key))) => {
-                Some(Client { certificate: certificate.into(), key: key.into() })
+                Some(Box::new(Client { certificate: certificate.into(), key: key.into() }))
             }
             (Some((path, _)), None) | (None, Some((path, _))) => {
                 let remedy = "set both `clientCertificate` and `clientKey`, or both variables, or neither";

@@ -45,7 +45,7 @@ pub struct Tls {
     /// [`Tls::name`] makes it.
     pub name: Option<Box<str>>,
     /// What we show for ourselves.
-    pub client: Option<Client>,
+    pub client: Option<Box<Client>>,
     /// Believe any certificate: only where policy lists the endpoint.
     pub skip_verify: bool,
 }

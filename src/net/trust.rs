@@ -25,7 +25,7 @@ use crate::model::endpoint::{Ca, Client};
 #[derive(Clone)]
 pub(super) struct Settings {
     authorities: Authorities,
-    client: Option<Client>,
+    client: Option<Box<Client>>,
     /// Whether the address is spoken of by another name than its own.
     renamed: bool,
 }
@@ -72,7 +72,7 @@ impl Settings {
                 entries(path).ok()?.iter().try_for_each(|file| look(file))?;
             }
         }
-        if let Some(Client { certificate, key }) = &self.client {
+        if let Some(Client { certificate, key }) = self.client.as_deref() {
             look(certificate)?;
             look(key)?;
         }

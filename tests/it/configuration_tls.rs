@@ -12,8 +12,7 @@ fn tls(store: &str, variables: &[(&str, &str)]) -> Tls {
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
     let config =
         parse(&format!("stores: {{ {store} }}"), look).unwrap_or_else(|problems| panic!("{problems}"));
-    let tls = remote(&config).into_iter().find(|(name, ..)| store.starts_with(name)).unwrap().1.tls.clone();
-    tls
+    remote(&config).into_iter().find(|(name, ..)| store.starts_with(name)).unwrap().1.tls.clone()
 }
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
@@ -36,7 +35,7 @@ fn tls_is_the_files_word_before_the_environments_and_baos_before_vaults() {
     let said = Tls {
         ca: Some("/e".into()),
         name: Some("e.corp".into()),
-        client: Some(Client { certificate: "/ec".into(), key: "/ek".into() }),
+        client: Some(Client { certificate: "/ec".into(), key: "/ek".into() }.into()),
         skip_verify: true,
     };
     assert_eq!(
@@ -50,7 +49,7 @@ fn tls_is_the_files_word_before_the_environments_and_baos_before_vaults() {
     // Setting by setting; certificate and key are one.
     let file =
         "vault: { ca: /f, serverName: F.corp, clientCertificate: /fc, clientKey: /fk, skipVerify: false }";
-    let client = Some(Client { certificate: "/fc".into(), key: "/fk".into() });
+    let client = Some(Client { certificate: "/fc".into(), key: "/fk".into() }.into());
     let wanted = Tls { ca: Some("/f".into()), name: Some("f.corp".into()), client, skip_verify: false };
     assert_eq!(tls(file, &vault), wanted);
     assert_eq!(tls("vault: { ca: /f }", &vault), Tls { ca: Some("/f".into()), ..said });

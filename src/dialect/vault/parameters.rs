@@ -178,13 +178,13 @@ impl Reader<'_> {
     }
 
     /// What we show for ourselves: files, of which policy judges each.
-    fn client(&mut self) -> Option<Option<Client>> {
+    fn client(&mut self) -> Option<Option<Box<Client>>> {
         let (certificate, key) =
             (self.words.written("TLSClientCertPath"), self.words.written("TLSClientKeyPath"));
         match (certificate, key) {
             (None, None) => Some(None),
             (Some(certificate), Some(key)) => {
-                Some(Some(Client { certificate: certificate.text.into(), key: key.text.into() }))
+                Some(Some(Box::new(Client { certificate: certificate.text.into(), key: key.text.into() })))
             }
             (Some(alone), None) | (None, Some(alone)) => {
                 let what = "names a file of the agent's own, without the other half of certificate and key";

@@ -240,7 +240,7 @@ fn mutual() -> (Testkit, Client, Vec<u8>) {
 async fn a_server_that_wants_to_know_who_we_are_is_shown_the_certificate() {
     let (kit, client, shown) = mutual();
     let endpoint = kit.endpoint(Origin::Administrator);
-    let own = Tls { client: Some(client.clone()), ..endpoint.tls.clone() };
+    let own = Tls { client: Some(client.clone().into()), ..endpoint.tls.clone() };
     let stack = now(Config::default());
     stack.get(&Endpoint { tls: own.clone(), ..endpoint.clone() }, "/v1/a").await.unwrap();
     assert_eq!(kit.take_log()[0].shown.as_ref(), Some(&shown));
@@ -279,7 +279,7 @@ async fn certificate_and_key_are_read_again_when_they_change_and_a_half_of_a_cha
     let held = held();
     let stack = stack(held.clock, Config::default());
     let endpoint = kit.endpoint(Origin::Administrator);
-    let tls = Tls { client: Some(client.clone()), ..endpoint.tls.clone() };
+    let tls = Tls { client: Some(client.clone().into()), ..endpoint.tls.clone() };
     let endpoint = Endpoint { tls, ..endpoint };
     let shown = async || {
         held.elapse(Duration::from_secs(6)).await;

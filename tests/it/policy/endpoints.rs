@@ -206,7 +206,8 @@ fn any_certificate_is_believed_only_where_it_is_listed() {
 #[test]
 fn the_administrators_tls_settings_are_the_administrators() {
     let client = Client { certificate: "/etc/own.pem".into(), key: "/etc/own.key".into() };
-    let relaxed = Tls { ca: Some("/etc/ca.pem".into()), client: Some(client), skip_verify: true, name: None };
+    let relaxed =
+        Tls { ca: Some("/etc/ca.pem".into()), client: Some(client.into()), skip_verify: true, name: None };
     let mut access = configured("https://vault.corp");
     access.endpoint.tls = relaxed.clone();
     let by_hand = Defaults { endpoint: Some(access.endpoint.clone()), ..Defaults::default() };

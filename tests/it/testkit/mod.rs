@@ -294,7 +294,9 @@ fn certify(identity: Identity, told: &CertifiedIssuer<'static, KeyPair>) -> Opti
         .expect("TLS 1.2 and 1.3");
     let builder = match identity {
         Identity::Mutual => builder.with_client_cert_verifier(asks.build().expect("an authority")),
-        _ => builder.with_no_client_auth(),
+        Identity::Good | Identity::Untrusted | Identity::WrongName | Identity::Expired | Identity::Plain => {
+            builder.with_no_client_auth()
+        }
     };
     let mut config = builder
         .with_single_cert(vec![certificate.der().clone()], key.into())
