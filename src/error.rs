@@ -304,12 +304,15 @@ pub struct Fault {
     pub retry: Retry,
     /// Whether its effect may have happened all the same: it was sent, and no answer says that it was refused.
     pub doubtful: bool,
+    /// Whether the backend itself answered, at work and about this request alone: its endpoint is well, whatever is wrong
+    /// with what was asked.
+    pub answered: bool,
 }
 
 impl Fault {
     /// A failure that no other attempt can mend, of something that was never sent.
     pub fn never(problem: Problem) -> Self {
-        Self { problem, retry: Retry::Never, doubtful: false }
+        Self { problem, retry: Retry::Never, doubtful: false, answered: false }
     }
 }
 

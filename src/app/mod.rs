@@ -120,8 +120,8 @@ fn engine(
     audit: Audit,
     around: Around,
 ) -> Result<Arc<Engine>, Problems> {
-    for name in &config.ignored {
-        tracing::warn!(name, "the variable is not honoured: it would lend one identity to every pod");
+    for (name, why) in &config.ignored {
+        tracing::warn!(name, "the variable is not honoured: {why}");
     }
     let mut stores: BTreeMap<StoreName, Arc<dyn Store>> = BTreeMap::new();
     #[cfg(feature = "net")]

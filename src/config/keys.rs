@@ -54,14 +54,43 @@ pub(super) const KEYS: &[Key] = &[
         "`https://HOST[:PORT][/PATH]`, `http://…` or `unix:///PATH`",
         "",
         "`vault`, `openbao`: the server, used as it is, for classes that name none. The store `vault` takes it from \
-         `VAULT_ADDR` where it is not set here; `openbao` from `BAO_ADDR`, then `VAULT_ADDR`.",
+         `VAULT_AGENT_ADDR`, then `VAULT_ADDR` where it is not set here; `openbao` from `BAO_AGENT_ADDR`, `VAULT_AGENT_ADDR`, \
+         `BAO_ADDR`, then `VAULT_ADDR`.",
     ),
     key(
         "stores.*.ca",
-        "path",
+        "path, or PEM",
         "the system's",
-        "`vault`, `openbao`: the PEM file of the authorities that the server's certificate is checked by. For the store \
-         `vault` also `VAULT_CACERT`; for `openbao` `BAO_CACERT`, then `VAULT_CACERT`.",
+        "`vault`, `openbao`: the authorities that the server's certificate is checked by: a PEM file, a folder of which every \
+         file is one, or the PEM itself. For the store `vault` also `VAULT_CACERT`, then `VAULT_CACERT_BYTES` (PEM), then \
+         `VAULT_CAPATH` (a folder); for `openbao` the same with `BAO_`, then `VAULT_`.",
+    ),
+    key(
+        "stores.*.serverName",
+        "DNS name",
+        "the host of the address",
+        "`vault`, `openbao`: the name that TLS asks for and that the server's certificate must have. Not through a proxy. For the \
+         stores named like their kind also `VAULT_TLS_SERVER_NAME`, `BAO_TLS_SERVER_NAME`.",
+    ),
+    key(
+        "stores.*.clientCertificate",
+        "path",
+        "",
+        "`vault`, `openbao`: the PEM file of the certificate that the agent shows, with those between it and its authority; with \
+         `clientKey`. Shown at the store's own address only. For the stores named like their kind also `VAULT_CLIENT_CERT`, `BAO_CLIENT_CERT`.",
+    ),
+    key(
+        "stores.*.clientKey",
+        "path",
+        "",
+        "`vault`, `openbao`: the PEM file of its key. For the stores named like their kind also `VAULT_CLIENT_KEY`, `BAO_CLIENT_KEY`.",
+    ),
+    key(
+        "stores.*.skipVerify",
+        "boolean",
+        "false",
+        "`vault`, `openbao`: believe any certificate of the server, which lets anyone on the way read the pods' tokens; \
+         `policy.skipVerify` must list the server besides. For the stores named like their kind also `VAULT_SKIP_VERIFY`, `BAO_SKIP_VERIFY`.",
     ),
     key(
         "stores.*.authMount",
@@ -106,13 +135,14 @@ pub(super) const KEYS: &[Key] = &[
         "policy.files.allow",
         "list of paths",
         "",
-        "Files of the agent's own that a class may name, each as it is written there.",
+        "Files and folders of the agent's own that a class may name, each as it is written there: authorities, and client \
+         certificates with their keys, which whoever names them then uses towards any server that it may lead to.",
     ),
     key(
         "policy.skipVerify",
         "list of endpoints",
         "",
-        "Where a class may ask to believe any certificate. The endpoint must be allowed besides.",
+        "Where any certificate may be believed, if a class or a store asks for that. Classes must be allowed to lead there besides.",
     ),
     key(
         "policy.nodeIdentity",

@@ -35,8 +35,8 @@ pub use watch::{Change, Watch};
 pub struct Config {
     /// The configured stores.
     pub stores: Vec<Store>,
-    /// Variables that are set and that nothing honours, for a warning.
-    pub ignored: Vec<&'static str>,
+    /// Variables that are set and that nothing honours, each with the reason, for a warning.
+    pub ignored: Vec<(String, &'static str)>,
     /// Where classes may lead, and who may use what.
     pub policy: Policy,
     /// The level of our own log lines.
@@ -189,12 +189,12 @@ fn net(environment: &dyn Fn(&str) -> Option<String>) -> net::Config {
     }
 }
 
-fn ignored(environment: &dyn Fn(&str) -> Option<String>) -> Vec<&'static str> {
-    #[cfg(feature = "vault")]
-    let names = vault::TOKENS;
-    #[cfg(not(feature = "vault"))]
-    let names: [&str; 0] = [];
-    names.into_iter().filter(|name| environment(name).is_some()).collect()
+#[cfg(feature = "vault")]
+use vault::ignored;
+
+#[cfg(not(feature = "vault"))]
+fn ignored(_: &dyn Fn(&str) -> Option<String>) -> Vec<(String, &'static str)> {
+    Vec::new()
 }
 
 /// The largest answer must fit the part that is for answers.

@@ -21,6 +21,7 @@ mod notices;
 mod objects;
 mod plans;
 mod reads;
+mod refused;
 mod sessions;
 mod wire;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::flight::{Boarded, Flights};
 use super::keep::{Age, Keep};
 use super::lru::Lru;
+use super::refused::Refused;
 use crate::clock::Instant;
 use crate::error::Fault;
 use crate::model::{Access, Locator, Material};
@@ -37,6 +38,7 @@ pub(super) enum Landed {
 pub(super) struct Objects {
     kept: Mutex<Kept>,
     flights: Flights<Arc<Key>, Landed>,
+    denied: Mutex<Lru<Arc<Key>, Refused>>,
     metrics: Metrics,
     keep: Keep,
 }
@@ -57,7 +59,8 @@ struct Object {
 
 impl Objects {
     pub(super) fn new(keep: &Keep, metrics: &Metrics) -> Self {
-        Self { kept: Mutex::default(), flights: Flights::default(), metrics: metrics.clone(), keep: *keep }
+        let (kept, denied, flights) = (Mutex::default(), Mutex::default(), Flights::default());
+        Self { kept, denied, flights, metrics: metrics.clone(), keep: *keep }
     }
 
     /// The object, if it is fresh; or, with a `grace`, so much longer.
@@ -71,6 +74,28 @@ impl Objects {
     /// Whether an earlier reply showed that reading the object has no side effect.
     pub(super) fn knows(&self, key: &Key) -> bool {
         self.lock().objects.get(key).is_some()
+    }
+
+    /// Why it is not asked for now: it was denied a moment ago.
+    pub(super) fn denied(&self, key: &Key, first: bool, now: Instant) -> Option<Fault> {
+        self.denials().get(key)?.stands(first, now).cloned()
+    }
+
+    /// Its authority is denied it, by policy and not by mishap.
+    pub(super) fn deny(&self, key: &Arc<Key>, fault: &Fault, now: Instant) {
+        let mut denied = self.denials();
+        let refused = Refused::after(denied.get(key).map(|before| &*before), fault, now);
+        while denied.len() >= DENIED_MAX && denied.pop().is_some() {}
+        denied.insert(Arc::clone(key), refused);
+    }
+
+    /// It is given after all.
+    pub(super) fn allow(&self, key: &Key) {
+        self.denials().remove(key);
+    }
+
+    fn denials(&self) -> MutexGuard<'_, Lru<Arc<Key>, Refused>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leads a read, or joins the one that is on its way.
@@ -106,6 +131,7 @@ impl Objects {
     }
 
     pub(super) fn sweep(&self, now: Instant) {
+        self.denials().retain(|refused| !refused.is_over(now));
         let longest = self.keep.fresh_max.max(self.keep.fresh_min) + self.keep.stale_max;
         let mut kept = self.lock();
         let Kept { objects, bytes } = &mut *kept;
@@ -131,6 +157,8 @@ impl Kept {
     }
 }
 
+/// Most denials that are remembered.
+const DENIED_MAX: usize = 4096;
 /// The largest object that is kept takes this part of all bytes.
 const LARGEST_PART: usize = 4;
 /// What an object takes besides its own bytes.

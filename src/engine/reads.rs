@@ -10,7 +10,7 @@ use super::fetch::{Got, Group, Visit, Wanted};
 use super::flight::{Boarded, Waiting};
 use super::identity::at_store;
 use super::objects::{Key, Landed};
-use super::wire::{Answer, Errand, Reading};
+use super::wire::{Answer, Errand, Reading, is_denial};
 use super::{Engine, bug};
 use crate::audit;
 use crate::error::{Fault, Reason, Retry};
@@ -25,6 +25,8 @@ enum Step {
     Wait(Waiting<Landed>),
     /// This one does.
     Read(Reading),
+    /// It was denied a moment ago.
+    Denied(Fault),
 }
 
 /// What has become of each object so far.
@@ -48,34 +50,41 @@ impl Engine {
                 Step::Kept(material) => results[index] = Some(Ok(kept(material, key, audit::Source::Cache))),
                 Step::Wait(waiting) => waits.push((index, waiting)),
                 Step::Read(reading) => readings.push((index, reading)),
+                Step::Denied(fault) => results[index] = Some(Err(fault)),
             }
         }
-        if !readings.is_empty() || !waits.is_empty() {
-            let (reads, waits) =
-                join(self.read_all(visit, errand, &session, readings), self.await_all(visit, errand, waits))
-                    .await;
-            let mut again = joined(&mut results, waits, &keys);
-            let mut doubted = took(&mut results, reads, &keys);
-            let mut renewed = false;
-            loop {
-                let now = self.parts.clock.now();
-                let renew = !renewed && !doubted.is_empty();
-                if renew && errand.memory.sessions.expel(&errand.principal, &session, now) {
-                    renewed = true;
-                    session = match self.session(visit, errand, proof).await {
-                        Ok(session) => session,
-                        Err(fault) => return self.without(visit, errand, wanted, fault),
-                    };
+        let (reads, waits) =
+            join(self.read_all(visit, errand, &session, readings), self.await_all(visit, errand, waits))
+                .await;
+        let mut again = joined(&mut results, waits, &keys);
+        let mut doubted = took(&mut results, reads, &keys);
+        let mut renewed = false;
+        loop {
+            let (sessions, now) = (&errand.memory.sessions, self.parts.clock.now());
+            let denied = denied(&results);
+            if renewed {
+            } else if !doubted.is_empty() && sessions.expel(&errand.principal, &session, now) {
+                renewed = true;
+                session = match self.session(visit, errand, proof).await {
+                    Ok(session) => session,
+                    Err(fault) => return self.without(visit, errand, wanted, fault),
+                };
+                keys = self::keys(errand, session.authority, wanted);
+                again.append(&mut doubted);
+            } else if !denied.is_empty() && sessions.is_outdated(&errand.principal, &session, now) {
+                renewed = true;
+                if let Some(other) = self.another(visit, errand, proof, &session).await {
+                    session = other;
                     keys = self::keys(errand, session.authority, wanted);
-                    again.append(&mut doubted);
+                    again.extend(denied);
                 }
-                if again.is_empty() {
-                    break;
-                }
-                let readings = again.drain(..).map(|index| (index, alone(&keys[index]))).collect();
-                let reads = self.read_all(visit, errand, &session, readings).await;
-                doubted = took(&mut results, reads, &keys);
             }
+            if again.is_empty() {
+                break;
+            }
+            let readings = again.drain(..).map(|index| (index, alone(&keys[index]))).collect();
+            let reads = self.read_all(visit, errand, &session, readings).await;
+            doubted = took(&mut results, reads, &keys);
         }
         let settled = results.into_iter().zip(keys.iter().zip(wanted)).map(|(result, (key, wanted))| {
             let result = result.unwrap_or_else(|| Err(Fault::never(bug())));
@@ -84,12 +93,31 @@ impl Engine {
         Ok(settled.collect())
     }
 
+    /// A session of another authority than this one, which is denied something. If there is none, this one goes on: the
+    /// backend knows it, and what was issued through it.
+    async fn another(
+        self: &Arc<Self>,
+        visit: &Visit<'_>,
+        errand: &Errand,
+        proof: Proof<'_>,
+        denied: &Session,
+    ) -> Option<Arc<Session>> {
+        let Boarded::Lead(landing) = errand.memory.sessions.board(&errand.principal) else { return None };
+        let login = self.log_in(errand.clone(), proof.into(), visit.witness.clone(), Some(landing));
+        let login = self.wait(visit, errand, login).await;
+        login.ok()?.ok().filter(|session| session.authority != denied.authority)
+    }
+
     fn step(&self, errand: &Errand, key: &Arc<Key>, wanted: &Wanted<'_>) -> Step {
         let (objects, figures) = (&errand.memory.objects, &errand.backend.figures.cache);
         let find = || objects.find(key, wanted.age, Duration::ZERO, self.parts.clock.now());
         if let Some(material) = find() {
             figures.hit.inc();
             return Step::Kept(material);
+        }
+        if let Some(fault) = objects.denied(key, errand.first, self.parts.clock.now()) {
+            figures.negative.inc();
+            return Step::Denied(fault);
         }
         if wanted.age.none() || self.issued.knows(&key.access, &key.locator) {
             figures.miss.inc();
@@ -191,6 +219,12 @@ impl Engine {
         self.outages.begin(&key.access, fault.problem.reason, now);
         Some(kept(material, key, audit::Source::Stale))
     }
+}
+
+/// The objects that the backend denies.
+fn denied(results: &Results) -> Vec<usize> {
+    let denied = |result: &Option<Result<Got, Fault>>| matches!(result, Some(Err(fault)) if is_denial(fault));
+    results.iter().enumerate().filter(|(_, result)| denied(result)).map(|(index, _)| index).collect()
 }
 
 /// What each object is kept under.

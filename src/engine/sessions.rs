@@ -8,6 +8,7 @@ use super::flight::{Boarded, Flights};
 use super::identity::Principal;
 use super::keep::Keep;
 use super::lru::Lru;
+use super::refused::Refused;
 use crate::clock::Instant;
 use crate::error::Fault;
 use crate::store::{Authority, Session};
@@ -31,14 +32,10 @@ struct Known {
     /// What the backend last said that it is, and until when an outage may rest on that.
     last: Option<(Authority, Instant)>,
     refused: Option<Refused>,
+    /// When it last logged in anew over a denial, and how long it then had to wait for the next time.
+    anew: Option<(Instant, Duration)>,
     /// The session that was last dropped before its end, and when: others may be about to find out about it too.
     dropped: Option<(Weak<Session>, Instant)>,
-}
-
-struct Refused {
-    fault: Fault,
-    at: Instant,
-    span: Duration,
 }
 
 /// What a principal finds.
@@ -51,14 +48,11 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// How long the first refusal is remembered; each further one in a row twice as long.
-const REFUSED_MIN: Duration = Duration::from_secs(5);
-/// The longest that a refusal is remembered.
-const REFUSED_MAX: Duration = Duration::from_secs(60);
-/// The same for a first mount: somebody may be waiting for what was just mended.
-const REFUSED_FIRST_MAX: Duration = Duration::from_secs(10);
-/// One principal logs in anew once in this time because its session was not believed.
+/// One principal logs in anew once in this time because its session was not believed, or was denied something; and a
+/// session is as old as this before what it was told at its login may be out of date.
 const AGAIN_EVERY: Duration = Duration::from_secs(300);
+/// The longest that a session that goes on being denied something waits for the next time.
+const ANEW_MAX: Duration = Duration::from_secs(3600);
 /// This long before its end a session is due for replacement; or its last fifth, where that is shorter.
 const DUE_BEFORE: Duration = Duration::from_secs(300);
 /// This long before its end a session is not begun with any more; or its last tenth, where that is shorter.
@@ -78,14 +72,13 @@ impl Sessions {
     pub(super) fn find(&self, principal: &Arc<Principal>, first: bool, now: Instant) -> Found {
         let mut known = self.lock();
         let Some(known) = known.get(principal) else { return Found::Nothing };
-        let limit = if first { REFUSED_FIRST_MAX } else { REFUSED_MAX };
-        let refused = known.refused.as_ref().filter(|refused| now - refused.at < refused.span.min(limit));
+        let refused = known.refused.as_ref().and_then(|refused| refused.stands(first, now));
         if let Some((session, _)) = known.session.as_ref().filter(|(session, _)| usable(session, now)) {
             known.last = Some((session.authority, now + self.stale_max));
-            let due = refused.is_none() && left(session, now).is_some_and(|(left, life)| left < due(life));
+            let due = refused.is_none() && is_due(session, now);
             return Found::Session { session: Arc::clone(session), due };
         }
-        refused.map_or(Found::Nothing, |refused| Found::Refused(refused.fault.clone()))
+        refused.map_or(Found::Nothing, |fault| Found::Refused(fault.clone()))
     }
 
     /// Leads a login, or joins the one that is on its way.
@@ -94,28 +87,65 @@ impl Sessions {
     }
 
     /// Keeps what a login brought. A session that is over already serves whoever logged in, and is not kept; a refusal
-    /// leaves the session that is there as it is.
-    pub(super) fn record(&self, principal: &Arc<Principal>, login: &Login, counted: Counted, now: Instant) {
+    /// leaves the session that is there as it is, and so does a login that brought nothing new: `true` where it is to
+    /// spare.
+    pub(super) fn record(
+        &self,
+        principal: &Arc<Principal>,
+        login: &Login,
+        counted: Counted,
+        now: Instant,
+    ) -> bool {
         let mut all = self.lock();
         if all.get(principal).is_none() {
             while all.len() >= self.max && all.pop().is_some() {}
             all.insert(Arc::clone(principal), Known::default());
         }
-        let Some(known) = all.get(principal) else { return };
+        let Some(known) = all.get(principal) else { return false };
         match login {
             Ok(session) => {
                 known.refused = None;
                 known.last = Some((session.authority, now + self.stale_max));
+                // What was issued through it lasts no longer than it does.
+                let same = |(kept, _): &(Arc<Session>, _)| {
+                    kept.authority == session.authority && usable(kept, now) && !is_due(kept, now)
+                };
+                if known.session.as_ref().is_some_and(same) {
+                    return true;
+                }
                 known.session = usable(session, now).then(|| (Arc::clone(session), counted));
             }
             Err(fault) if fault.problem.reason.is_refusal() => {
-                let before = known.refused.as_ref().map(|refused| refused.span);
-                let span = before.map_or(REFUSED_MIN, |span| (span * 2).min(REFUSED_MAX));
-                known.refused = Some(Refused { fault: fault.clone(), at: now, span });
+                known.refused = Some(Refused::after(known.refused.as_ref(), fault, now));
                 known.last = None;
             }
             Err(_) => {}
         }
+        false
+    }
+
+    /// Whether a new login may bring what a session is denied that its backend still knows: policies that the backend
+    /// read off the role at the login may be others by now. Once in a while, and less often each time in a row.
+    pub(super) fn is_outdated(
+        &self,
+        principal: &Arc<Principal>,
+        session: &Arc<Session>,
+        now: Instant,
+    ) -> bool {
+        let mut known = self.lock();
+        let Some(known) = known.get(principal) else { return false };
+        if known.refused.as_ref().is_some_and(|refused| refused.stands(false, now).is_some())
+            || now - session.life.from < AGAIN_EVERY
+        {
+            return false;
+        }
+        let span = match known.anew {
+            Some((last, span)) if now - last < span => return false,
+            Some((last, span)) if now - last < span * 2 => (span * 2).min(ANEW_MAX),
+            Some(_) | None => AGAIN_EVERY,
+        };
+        known.anew = Some((now, span));
+        true
     }
 
     /// Drops a session that its backend does not believe any more, if it still is the principal's. `false` where that
@@ -151,7 +181,7 @@ impl Sessions {
             }
             known.session.is_some()
                 || known.last.is_some_and(|(_, until)| now < until)
-                || known.refused.as_ref().is_some_and(|refused| now - refused.at < REFUSED_MAX * 2)
+                || known.refused.as_ref().is_some_and(|refused| !refused.is_over(now))
         });
     }
 
@@ -170,6 +200,7 @@ fn left(session: &Session, now: Instant) -> Option<(Duration, Duration)> {
     session.life.until.map(|end| (end - now, end - session.life.from))
 }
 
-fn due(life: Duration) -> Duration {
-    DUE_BEFORE.min(life / 5)
+/// Whether it should be replaced.
+fn is_due(session: &Session, now: Instant) -> bool {
+    left(session, now).is_some_and(|(left, life)| left < DUE_BEFORE.min(life / 5))
 }

@@ -18,7 +18,7 @@ use crate::clock::Instant;
 use crate::error::{Fault, Problem, Reason, Retry};
 use crate::model::{Locator, Material};
 use crate::room::{Allowance, Claim};
-use crate::store::{Cx, Session};
+use crate::store::{Cx, Revoke, Session};
 
 /// For whom something goes out, and where its result is kept.
 #[derive(Clone)]
@@ -52,15 +52,31 @@ impl Engine {
     ) -> JoinHandle<Login> {
         let engine = Arc::clone(self);
         self.work.spawn(async move {
-            let login = engine.login(&errand, &proof, &witness).await;
+            let (login, spare) = engine.login(&errand, &proof, &witness).await;
             if let Some(landing) = landing {
                 landing.land(login.clone());
+            }
+            if let (true, Ok(session)) = (spare, &login) {
+                let (engine, errand, session) = (Arc::clone(&engine), errand.clone(), Arc::clone(session));
+                engine.work.clone().spawn(async move { engine.log_out(&errand, &session).await });
             }
             login
         })
     }
 
-    async fn login(&self, errand: &Errand, proof: &Proof, witness: &Witness) -> Login {
+    /// Ends a session that nothing was asked through. If that fails, its own end will.
+    async fn log_out(&self, errand: &Errand, session: &Session) {
+        let cx = self.cx(self.parts.clock.now(), &errand.allowance);
+        let turn = Turn { first: false, ..self.turn(errand, &cx, Work::Exchange) };
+        let (store, access) = (&errand.backend.store, &errand.principal.access);
+        let attempts = self.budgets.attempt(&turn, || store.revoke(&cx, session, access, Revoke::Session));
+        if self.parts.clock.until(cx.deadline, attempts).await.is_none_or(|ended| ended.is_err()) {
+            tracing::debug!(store = %access.store(), "a session that is not needed was left to its end");
+        }
+    }
+
+    /// And whether the session is to spare, since the one that is there is as good.
+    async fn login(&self, errand: &Errand, proof: &Proof, witness: &Witness) -> (Login, bool) {
         let started = self.parts.clock.now();
         let (access, cx) = (&errand.principal.access, self.cx(started, &errand.allowance));
         let turn = self.turn(errand, &cx, Work::Exchange);
@@ -75,9 +91,9 @@ impl Engine {
         if reason.is_none() {
             self.outages.end(access, now);
         }
-        errand.memory.sessions.record(&errand.principal, &login, figures.session_kept(), now);
+        let spare = errand.memory.sessions.record(&errand.principal, &login, figures.session_kept(), now);
         self.login_line(witness, access, proof.id(), reason, now - started).await;
-        login
+        (login, spare)
     }
 
     /// Reads objects of one session, all at once. The answers stand in the same order.
@@ -168,6 +184,7 @@ impl Engine {
         let landed = match &answer {
             Ok((material, claim)) => {
                 self.outages.end(&key.access, now);
+                objects.allow(key);
                 if material.kind.shared() {
                     objects.record(key, material, asked);
                     self.issued.forget(&key.access, &key.locator);
@@ -181,6 +198,9 @@ impl Engine {
             Err(fault) => {
                 if fault.problem.reason.is_refusal() && fault.retry != Retry::Login {
                     objects.forget(key);
+                }
+                if is_denial(fault) {
+                    objects.deny(key, fault, now);
                 }
                 Landed::Fault(fault.clone())
             }
@@ -239,6 +259,11 @@ async fn attempt(
     let open = results.iter().filter(|result| again(result));
     let faults = open.filter_map(|result| result.as_ref()?.as_ref().err());
     faults.max_by_key(|fault| fault.doubtful).map_or(Ok(()), |fault| Err(fault.clone()))
+}
+
+/// Whether the backend knows who asks, and denies it all the same.
+pub(super) fn is_denial(fault: &Fault) -> bool {
+    fault.problem.reason == Reason::Forbidden && fault.retry == Retry::Never
 }
 
 /// Whether an object has no answer yet that stands.

@@ -47,6 +47,7 @@ pub struct Entry {
 /// What an administrator says of a store, by its kind. A store of each kind that needs no setting of its own is always
 /// there, under the name of its kind.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is a handful of them, made at the start")]
 pub enum Defaults {
     /// The embedded encrypted file.
     Local(local::Access),

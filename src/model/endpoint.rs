@@ -36,13 +36,81 @@ pub enum Origin {
     Tenant,
 }
 
-/// How the certificate of an endpoint is checked. Files are the administrator's, and are read again when they change.
+/// How the TLS of an endpoint is spoken. Files are the administrator's, and are read again when they change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tls {
-    /// The PEM file of the authorities that are trusted, in place of the system's.
-    pub ca: Option<PathBuf>,
+    /// The authorities that are trusted, in place of the system's.
+    pub ca: Option<Ca>,
+    /// The name that is asked for, and that the certificate must have, in place of the address's host: as
+    /// [`Tls::name`] makes it.
+    pub name: Option<Box<str>>,
+    /// What we show for ourselves.
+    pub client: Option<Box<Client>>,
     /// Believe any certificate: only where policy lists the endpoint.
     pub skip_verify: bool,
+}
+
+/// Authorities.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ca {
+    /// A PEM file, or a folder of which every file is one.
+    Path(PathBuf),
+    /// The PEM itself.
+    Pem(Box<str>),
+}
+
+/// A client's certificate and its key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Client {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+impl Ca {
+    /// What a PEM of authorities must be, for errors.
+    pub const RULE: &'static str =
+        "write one certificate or more in PEM, from `-----BEGIN CERTIFICATE-----` on, 64 KiB at most";
+
+    /// Authorities that are spelled out; `None` where the text does not look like that, or is very long.
+    pub fn pem(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (text.starts_with("-----BEGIN CERTIFICATE-----") && text.len() <= PEM_BYTES_MAX)
+            .then(|| Self::Pem(text.into()))
+    }
+}
+
+impl<P: Into<PathBuf>> From<P> for Ca {
+    fn from(path: P) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+/// Some forty certificates.
+const PEM_BYTES_MAX: usize = 64 << 10;
+
+impl Tls {
+    /// What a name must be, for errors.
+    pub const NAME_RULE: &'static str = "write a DNS name, without a port";
+
+    /// A name as TLS asks for it; `None` where the text is no DNS name. An IP address is none: it would be connected to.
+    pub fn name(text: &str) -> Option<Box<str>> {
+        match Host::parse(text).ok()? {
+            Host::Domain(name) if !name.is_empty() && name.len() <= 253 => Some(name.into()),
+            Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_) => None,
+        }
+    }
+
+    /// The files of the agent's own that it takes.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let ca = self.ca.iter().filter_map(|ca| match ca {
+            Ca::Path(path) => Some(path),
+            Ca::Pem(_) => None,
+        });
+        ca.chain(self.client.iter().flat_map(|client| [&client.certificate, &client.key]))
+            .map(PathBuf::as_path)
+    }
 }
 
 /// An address, parsed: user information, query and fragment are dropped, and the path has no slash at its end.
@@ -93,6 +161,14 @@ impl Address {
             Self::Web { host: Host::Ipv4(ip), .. } => Some(IpAddr::V4(*ip)),
             Self::Web { host: Host::Ipv6(ip), .. } => Some(IpAddr::V6(*ip)),
             Self::Web { host: Host::Domain(_), .. } | Self::Unix(_) => None,
+        }
+    }
+
+    /// The name that TLS asks for here, where that is not the host's own.
+    pub fn renamed<'a>(&self, tls: &'a Tls) -> Option<&'a str> {
+        match self {
+            Self::Web { secure: true, .. } => tls.name.as_deref(),
+            Self::Web { secure: false, .. } | Self::Unix(_) => None,
         }
     }
 

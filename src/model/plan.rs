@@ -1,6 +1,7 @@
 //! What to read and what to write. A dialect makes it, policy permits it, the engine fetches it, render writes it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ pub struct Said {
     pub address: Option<String>,
     /// That any certificate is believed.
     pub skip_verify: Option<String>,
-    /// A file of authorities.
-    pub ca: Option<String>,
+    /// Each file of the agent's own.
+    pub files: Vec<(PathBuf, String)>,
     /// The audience of the pod's token.
     pub audience: Option<String>,
 }

@@ -191,7 +191,7 @@ impl Failure {
     /// For the engine and for a person.
     pub(super) fn fault(self, address: &Address) -> Fault {
         let (retry, doubtful) = (self.retry(), self.is_doubtful());
-        Fault { problem: self.problem(address), retry, doubtful }
+        Fault { problem: self.problem(address), retry, doubtful, answered: false }
     }
 
     fn problem(self, address: &Address) -> Problem {

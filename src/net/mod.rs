@@ -2,7 +2,7 @@
 //! bounds, and no store.
 //!
 //! An attempt is: a client of the pool (`pool`), a connection whose address was judged when it was looked up
-//! (`names`) and whose certificate was checked against files that may change (`roots`), a request, and an answer that
+//! (`names`) and whose certificate was checked against files that may change (`roots`, `trust`), a request, and an answer that
 //! came whole (`body`) or is a fault (`failure`) in our own words (`words`). Redirects are answers like any other.
 //!
 //! The SDKs of later stores get no client of their own: their transport traits take a request and give an answer, which
@@ -15,6 +15,7 @@ mod names;
 mod pool;
 mod proxy;
 mod roots;
+mod trust;
 mod words;
 
 use std::fmt;
@@ -135,7 +136,8 @@ impl Net {
     /// `setup` where a proxy cannot be used.
     pub fn new(config: Config, clock: Clock, metrics: Metrics) -> Result<Self, Problem> {
         let limits = config.limits;
-        Ok(Self { clock, metrics, limits, pools: Pools::new(config, clock)? })
+        let pools = Pools::new(config, clock, metrics.clone())?;
+        Ok(Self { clock, metrics, limits, pools })
     }
 
     /// Sends a request once and reads its answer, within `deadline` and the bounds of one attempt. Large answers take
@@ -172,7 +174,11 @@ impl Net {
         let url = url(&endpoint.address, request.path)?;
         let client = self.clock.until(head_by, self.pools.client(endpoint)).await;
         let client = client.unwrap_or(Err(Failure::NotSent))?;
+        let (url, host) = renamed(url, endpoint)?;
         let mut sending = client.request(request.method, url);
+        if let Some(host) = host {
+            sending = sending.header(http::header::HOST, host);
+        }
         for (name, value) in request.headers {
             sending = sending.header(name, value);
         }
@@ -206,6 +212,15 @@ fn url(address: &Address, path: &str) -> Result<Url, Failure> {
         }
     }
     Err(Failure::Spelling)
+}
+
+/// Where TLS asks for another name than the address's, the URL has that one: the pool's resolver knows what it stands
+/// for. The Host stays the address's.
+fn renamed(mut url: Url, endpoint: &Endpoint) -> Result<(Url, Option<String>), Failure> {
+    let Some(name) = endpoint.address.renamed(&endpoint.tls) else { return Ok((url, None)) };
+    let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+    url.set_host(Some(name)).map_err(|_| Failure::Spelling)?;
+    Ok((url, Some(host)))
 }
 
 /// The word for a status in figures.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
+use url::Host;
 
 use super::connect::{Step, enter};
 use super::failure::Failure;
@@ -62,15 +63,24 @@ pub(super) struct Guard {
     pub(super) names: Names,
     /// Whether addresses of the node's own are left out.
     pub(super) guarded: bool,
+    /// Whose addresses every name stands for: the URL has the name that TLS asks for.
+    pub(super) host: Option<Host<String>>,
 }
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
-        let (names, guarded) = (self.names.clone(), self.guarded);
+        let (names, guarded, host) = (self.names.clone(), self.guarded, self.host.clone());
         Box::pin(async move {
             enter(Step::Looking);
-            let mut found = names.look_up(name.as_str().to_owned()).await?;
-            if guarded {
+            // A literal address is policy's to judge, and was.
+            let literal = matches!(host, Some(Host::Ipv4(_) | Host::Ipv6(_)));
+            let mut found = match host {
+                None => names.look_up(name.as_str().to_owned()).await?,
+                Some(Host::Domain(host)) => names.look_up(host).await?,
+                Some(Host::Ipv4(ip)) => vec![ip.into()],
+                Some(Host::Ipv6(ip)) => vec![ip.into()],
+            };
+            if guarded && !literal {
                 found.retain(|ip| !is_guarded(*ip));
                 if found.is_empty() {
                     return Err(Failure::Guarded.into());

@@ -16,6 +16,7 @@ use super::{Config, Limits};
 use crate::clock::Clock;
 use crate::error::{Problem, Reason};
 use crate::model::{Address, Endpoint, Origin, Tls};
+use crate::telemetry::Metrics;
 
 /// All of them.
 pub(super) struct Pools {
@@ -38,13 +39,13 @@ struct Pool {
 }
 
 impl Pools {
-    pub(super) fn new(config: Config, clock: Clock) -> Result<Self, Problem> {
+    pub(super) fn new(config: Config, clock: Clock, metrics: Metrics) -> Result<Self, Problem> {
         Ok(Self {
             clock,
             limits: config.limits,
             proxies: Proxies::new(&config)?,
             names: config.names,
-            roots: Roots::new(config.ca, clock),
+            roots: Roots::new(config.ca, clock, metrics),
             pools: Mutex::default(),
         })
     }
@@ -68,7 +69,7 @@ impl Pools {
                 tls: endpoint.tls.clone(),
                 guarded,
                 version: trust.version,
-                client: self.make(&endpoint.address, guarded, proxy, &trust)?,
+                client: self.make(endpoint, guarded, proxy, &trust)?,
             },
         };
         let client = pool.client.clone();
@@ -81,11 +82,20 @@ impl Pools {
 
     fn make(
         &self,
-        address: &Address,
+        Endpoint { address, tls, .. }: &Endpoint,
         guarded: bool,
         proxy: Option<&reqwest::Proxy>,
         trust: &Trust,
     ) -> Result<reqwest::Client, Failure> {
+        let host = match (address.renamed(tls), address) {
+            (Some(_), Address::Web { host, .. }) => Some(host.clone()),
+            (None, _) | (_, Address::Unix(_)) => None,
+        };
+        if host.is_some() && proxy.is_some() {
+            let what = "has a TLS server name of its own, which cannot be asked for through a proxy";
+            let remedy = "name the host in NO_PROXY, or use an address that the certificate has";
+            return Err(Failure::Roots(Problem::new(Reason::Setup, what).hop(address.site()).remedy(remedy)));
+        }
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
@@ -93,7 +103,7 @@ impl Pools {
             .retry(reqwest::retry::never())
             .no_proxy()
             .tls_backend_preconfigured((*trust.config).clone())
-            .dns_resolver(Guard { names: self.names.clone(), guarded })
+            .dns_resolver(Guard { names: self.names.clone(), guarded, host })
             .connector_layer(Bounds { clock: self.clock, limits: self.limits, proxied: proxy.is_some() })
             .pool_max_idle_per_host(IDLE)
             .pool_idle_timeout(IDLE_FOR)

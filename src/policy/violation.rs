@@ -58,17 +58,19 @@ pub(super) fn look<'a>(
                 Address::Unix(path) => Violation::Socket(path),
             });
         }
-        if is_configured(endpoint, catalog) {
-            continue;
-        }
+        // Whoever says so: what reads every token on the way is worth saying twice.
         if endpoint.tls.skip_verify && !listed(&policy.skip_verify) {
             found(Violation::SkipVerify(Shut::new(&endpoint.address)));
         }
-        if let Some(ca) = endpoint.tls.ca.as_deref()
-            && !is_configured_file(ca, access, catalog)
-            && !policy.files.iter().any(|listed| listed.as_os_str() == ca.as_os_str())
-        {
-            found(Violation::File(ca));
+        if is_configured(endpoint, catalog) {
+            continue;
+        }
+        for file in endpoint.tls.files() {
+            if !is_configured_file(file, access, catalog)
+                && !policy.files.iter().any(|listed| listed.as_os_str() == file.as_os_str())
+            {
+                found(Violation::File(file));
+            }
         }
     }
     if let (Some(audience), Some(why)) = (access.audience(), audience::refuse(access, catalog)) {
@@ -89,9 +91,12 @@ fn is_configured(endpoint: &Endpoint, catalog: &Catalog) -> bool {
 fn is_configured_file(file: &Path, access: &Access, catalog: &Catalog) -> bool {
     let defaults = catalog.entry(access.store().as_str()).ok().map(|entry| &entry.defaults);
     defaults.is_some_and(|defaults| {
-        let own = defaults.tls().and_then(|tls| tls.ca.as_deref());
-        let there = defaults.endpoint().and_then(|endpoint| endpoint.tls.ca.as_deref());
-        own == Some(file) || there == Some(file)
+        let there = defaults.endpoint().map(|endpoint| &endpoint.tls);
+        defaults
+            .tls()
+            .into_iter()
+            .chain(there)
+            .any(|tls| tls.files().any(|own| own.as_os_str() == file.as_os_str()))
     })
 }
 
@@ -141,10 +146,11 @@ impl Violation<'_> {
 
     /// The parameter in which a class says it, as the class spells it.
     fn said<'s>(&self, said: &'s Said) -> Option<&'s String> {
+        let named = |file: &Path| said.files.iter().find(|(said, _)| said.as_os_str() == file.as_os_str());
         match self {
             Self::Endpoint(_) | Self::Socket(_) => said.address.as_ref(),
             Self::SkipVerify(_) => said.skip_verify.as_ref(),
-            Self::File(_) => said.ca.as_ref(),
+            Self::File(file) => named(file).map(|(_, parameter)| parameter),
             Self::Audience(..) => said.audience.as_ref(),
             Self::Node(_) => None,
         }

@@ -154,6 +154,7 @@ struct Inner {
     queue_seconds: Family<QueueLabels, Histogram>,
     retries: Family<RetryLabels, Counter>,
     breaker_open: Family<StoreLabels, Gauge>,
+    tls_files_kept: Gauge,
     sockets: Sockets,
     volumes: Option<Volumes>,
 }
@@ -202,6 +203,7 @@ impl Metrics {
             queue_seconds: add(&mut registry, &names::QUEUE_SECONDS, Family::new_with_constructor(seconds)),
             retries: add(&mut registry, &names::RETRIES, Family::default()),
             breaker_open: add(&mut registry, &names::BREAKER_OPEN, Family::default()),
+            tls_files_kept: add(&mut registry, &names::TLS_FILES_KEPT, Gauge::default()),
             sockets,
             volumes,
             registry,
@@ -280,6 +282,11 @@ impl Metrics {
     /// An object is kept for as long as what this gives.
     pub fn object_kept(&self, bytes: usize) -> [Counted; 2] {
         [Counted::new(&self.0.cache_entries, 1), Counted::new(&self.0.cache_bytes, bytes)]
+    }
+
+    /// Files of TLS settings are bad, and what they said before goes on, for as long as what this gives.
+    pub fn tls_kept(&self) -> Counted {
+        Counted::new(&self.0.tls_files_kept, 1)
     }
 
     /// A call to a backend waited so long for its turn.

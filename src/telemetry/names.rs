@@ -46,6 +46,10 @@ pub(super) const RETRIES: Name =
     name("latchkey_retries", "Calls to backends that were made again, by what the one before had met");
 pub(super) const SOCKET: Name =
     name("latchkey_socket", "The state that a provider's socket is in has the value 1");
+pub(super) const TLS_FILES_KEPT: Name = name(
+    "latchkey_tls_files_kept",
+    "TLS settings whose files turned bad, so that what they said before goes on",
+);
 pub(super) const VOLUME_LAST_SUCCESS: Name = name(
     "latchkey_volume_last_success_timestamp_seconds",
     "When a volume last got its files, in seconds since 1970",

@@ -11,7 +11,7 @@ use latchkey::model::{Defaults, Origin};
 use latchkey::telemetry::log::Level;
 use proptest::prelude::*;
 
-fn read(text: &str) -> Result<Config, Problems> {
+pub(crate) fn read(text: &str) -> Result<Config, Problems> {
     parse(text, |_| None)
 }
 
@@ -21,7 +21,7 @@ fn local(config: &Config) -> Vec<&Store> {
 }
 
 /// The Vault and OpenBao stores: name, what the administrator says, how fresh.
-fn remote(config: &Config) -> Vec<(&str, &vault::Defaults, Option<Duration>)> {
+pub(crate) fn remote(config: &Config) -> Vec<(&str, &vault::Defaults, Option<Duration>)> {
     let remote = config.stores.iter().filter_map(|store| match store {
         Store::Vault(entry) => match &entry.defaults {
             Defaults::Vault(defaults) => Some((entry.store.as_str(), defaults, entry.fresh)),
@@ -281,7 +281,7 @@ fn every_key_of_a_remote_store_is_read() {
         (endpoint.to_string().as_str(), endpoint.origin),
         ("https://bao.corp/base", Origin::Administrator)
     );
-    assert_eq!(endpoint.tls.ca.as_deref().and_then(|ca| ca.to_str()), Some("/ca.pem"));
+    assert_eq!(endpoint.tls.ca, Some("/ca.pem".into()));
     assert_eq!(endpoint.tls, prod.tls);
     assert_eq!((prod.mount.as_deref(), prod.namespace.as_deref()), (Some("a%20b"), Some("team")));
     assert_eq!((prod.role.as_deref(), prod.flavour.name()), (Some("{namespace}"), "openbao"));
@@ -307,7 +307,7 @@ fn variables_fill_what_the_file_leaves_open_of_stores_that_are_named_like_their_
         .into_iter()
         .map(|(name, store, _)| {
             let address = store.endpoint.as_ref().map(ToString::to_string);
-            let ca = store.tls.ca.as_ref().map(|ca| ca.display().to_string());
+            let ca = store.tls.files().next().map(|ca| ca.display().to_string());
             (name.to_owned(), address, store.namespace.as_deref().map(str::to_owned), ca)
         })
         .collect();
@@ -320,7 +320,7 @@ fn variables_fill_what_the_file_leaves_open_of_stores_that_are_named_like_their_
             ("openbao".to_owned(), some("http://b"), some("/VAULT_NAMESPACE"), some("/VAULT_CACERT")),
         ]
     );
-    assert_eq!(config.ignored, ["VAULT_TOKEN"]);
+    assert_eq!(config.ignored, [("VAULT_TOKEN".to_owned(), "it would lend one identity to every pod")]);
     let text = parse("", |name| (name == "VAULT_ADDR").then(|| "nowhere".to_owned())).unwrap_err().text();
     // Once, though both stores read it.
     assert!(text.starts_with("invalid: parameter VAULT_ADDR: is not an address"), "{text}");
@@ -329,6 +329,10 @@ fn variables_fill_what_the_file_leaves_open_of_stores_that_are_named_like_their_
 #[test]
 fn what_a_remote_store_cannot_mean_is_refused_with_its_key() {
     for (store, path, words) in [
+        ("vault: { serverName: \"10.0.0.1\" }", "stores.vault.serverName", "is no name"),
+        ("vault: { clientKey: /k }", "stores.vault.clientKey", "is a half of certificate and key"),
+        ("vault: { ca: \"-----BEGIN X\" }", "stores.vault.ca", "is no PEM of authorities"),
+        ("vault: { skipVerify: maybe }", "stores.vault.skipVerify", ""),
         ("vault: { address: vault.corp }", "stores.vault.address", "is not an address"),
         ("vault: { authMount: .. }", "stores.vault.authMount", "names nothing below `auth/`"),
         ("vault: { namespace: \"a\\nb\" }", "stores.vault.namespace", "control character"),

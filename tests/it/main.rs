@@ -13,6 +13,8 @@ mod agent;
 mod audit;
 mod call;
 mod configuration;
+#[cfg(feature = "vault")]
+mod configuration_tls;
 mod contract;
 mod daemonset;
 mod dependencies;

@@ -41,11 +41,12 @@ macro_rules! params {
                 Param { name: concat!($prefix, "AuthMountPath"), summary: "The auth mount, a kubernetes or jwt one." },
                 Param { name: concat!($prefix, "KubernetesMountPath"), summary: "The same, by its old name." },
                 Param { name: concat!($prefix, "SkipTLSVerify"), summary: "`true` only where policy lists the server." },
+                Param { name: concat!($prefix, "CACert"), summary: "The authorities of the server's certificate, in PEM." },
                 Param { name: concat!($prefix, "CACertPath"), summary: "A file of the agent's; only where policy lists it." },
-                Param { name: concat!($prefix, "CADirectory"), summary: "Refused: the administrator's to set." },
-                Param { name: concat!($prefix, "TLSServerName"), summary: "Only the name that the address has already." },
-                Param { name: concat!($prefix, "TLSClientCertPath"), summary: "Refused: the administrator's to set." },
-                Param { name: concat!($prefix, "TLSClientKeyPath"), summary: "Refused: the administrator's to set." },
+                Param { name: concat!($prefix, "CADirectory"), summary: "A folder of the agent's; only where policy lists it." },
+                Param { name: concat!($prefix, "TLSServerName"), summary: "The name that the server's certificate has." },
+                Param { name: concat!($prefix, "TLSClientCertPath"), summary: "A file of the agent's; only where policy lists it." },
+                Param { name: concat!($prefix, "TLSClientKeyPath"), summary: "A file of the agent's; only where policy lists it." },
             )+
         ]
     };

@@ -1,11 +1,12 @@
 //! Everything but the objects: which server, and as whom. What the class leaves open is the store's.
 
-use std::path::PathBuf;
-
 use super::{AUDIENCE, Flavour};
 use crate::error::{Problem, Reason};
+use crate::model::endpoint::{Ca, Client};
 use crate::model::locator::{request, vault};
-use crate::model::{Address, Attributes, Audience, Catalog, Defaults, Endpoint, Origin, Said, StoreName, go};
+use crate::model::{
+    Address, Attributes, Audience, Catalog, Defaults, Endpoint, Origin, Said, StoreName, Tls, go,
+};
 
 /// The prefixes of parameters; the first that is there counts, whatever stands behind it.
 const fn prefixes(flavour: Flavour) -> &'static [&'static str] {
@@ -22,6 +23,9 @@ const fn roles(flavour: Flavour) -> &'static [&'static str] {
         Flavour::OpenBao => &["baoRoleName", "openbaoRoleName", "vaultRoleName", "roleName"],
     }
 }
+
+/// The parameters that name files of the agent's own.
+const FILES: [&str; 4] = ["CACertPath", "CADirectory", "TLSClientCertPath", "TLSClientKeyPath"];
 
 /// The parameters of a class, by what stands behind their prefix.
 #[derive(Clone, Copy)]
@@ -65,7 +69,11 @@ impl<'a> Words<'a> {
         Said {
             address: name("Address"),
             skip_verify: name("SkipTLSVerify"),
-            ca: name("CACertPath"),
+            files: FILES
+                .iter()
+                .filter_map(|suffix| self.written(suffix))
+                .map(|word| (word.text.into(), word.name))
+                .collect(),
             audience: self.audience().map(|_| AUDIENCE.to_owned()),
         }
     }
@@ -98,16 +106,19 @@ pub(super) fn access(
     let mut keep = |outcome: Result<_, Problem>| outcome.map_err(|problem| problems.push(problem)).ok();
     let (store, defaults) = keep(store(words.flavour, catalog))?;
     let mut reader = Reader { words, store, defaults, problems };
-    reader.foreign();
     let (role, mount, namespace) = (reader.role(), reader.mount(), reader.namespace());
-    let (endpoint, skip) = (reader.endpoint(catalog), reader.skip_verify());
-    let endpoint = endpoint.zip(skip).and_then(|(mut endpoint, skip)| {
-        reader.server_name(&endpoint.address)?;
-        endpoint.tls.skip_verify |= skip;
-        if let Some(ca) = words.written("CACertPath") {
-            endpoint.tls.ca = Some(PathBuf::from(ca.text));
-        }
-        Some(endpoint)
+    let (endpoint, skip, ca, client) =
+        (reader.endpoint(catalog), reader.skip_verify(), reader.authorities(), reader.client());
+    let endpoint = endpoint.and_then(|endpoint| {
+        let name = reader.server_name(&endpoint.address)?;
+        let Endpoint { address, origin, tls } = endpoint;
+        let tls = Tls {
+            ca: ca?.or(tls.ca),
+            name: name.or(tls.name),
+            client: client?.or(tls.client),
+            skip_verify: tls.skip_verify || skip?,
+        };
+        Some(Endpoint { address, origin, tls })
     });
     Some(vault::Access {
         store: store.clone(),
@@ -152,31 +163,54 @@ impl Reader<'_> {
         None
     }
 
-    /// What only the administrator may say. An empty text says nothing.
-    fn foreign(&mut self) {
-        for suffix in ["CADirectory", "TLSClientCertPath", "TLSClientKeyPath"] {
-            if let Some(word) = self.words.written(suffix) {
-                self.administrators(word);
+    /// Whom the server's certificate is checked by. The first that says something counts, as it does upstream.
+    fn authorities(&mut self) -> Option<Option<Ca>> {
+        if let Some(file) = self.words.written("CACertPath") {
+            return Some(Some(file.text.into()));
+        }
+        match self.words.written("CACert") {
+            None => Some(self.words.written("CADirectory").map(|folder| folder.text.into())),
+            Some(word) => Ca::pem(word.text).map(Some).or_else(|| {
+                let what = "is no PEM of authorities";
+                self.problem(refuse(Reason::Invalid, word.name, what, Ca::RULE))
+            }),
+        }
+    }
+
+    /// What we show for ourselves: files, of which policy judges each.
+    fn client(&mut self) -> Option<Option<Box<Client>>> {
+        let (certificate, key) =
+            (self.words.written("TLSClientCertPath"), self.words.written("TLSClientKeyPath"));
+        match (certificate, key) {
+            (None, None) => Some(None),
+            (Some(certificate), Some(key)) => {
+                Some(Some(Box::new(Client { certificate: certificate.text.into(), key: key.text.into() })))
+            }
+            (Some(alone), None) | (None, Some(alone)) => {
+                let what = "names a file of the agent's own, without the other half of certificate and key";
+                let remedy =
+                    format!("remove it; the administrator may set both for the store `{}`", self.store);
+                self.problem(refuse(Reason::Policy, alone.name, what, remedy))
             }
         }
     }
 
-    fn administrators(&mut self, word: Word<'_>) {
-        let what =
-            "the agent's own files and TLS settings are the administrator's, and a class cannot name them";
-        let remedy = format!("remove it; the administrator may set `stores.{}.ca`", self.store);
-        self.problems.push(refuse(Reason::Policy, word.name, what, remedy));
-    }
-
-    /// A name that changes nothing is let be: that of the address itself, or where no certificate is asked for.
-    fn server_name(&mut self, address: &Address) -> Option<()> {
-        let Some(word) = self.words.written("TLSServerName") else { return Some(()) };
+    /// The name that the certificate must have. One that changes nothing is let be: the address's own, or where no
+    /// certificate is asked for.
+    fn server_name(&mut self, address: &Address) -> Option<Option<Box<str>>> {
+        let Some(word) = self.words.written("TLSServerName") else { return Some(None) };
         match address {
             Address::Web { secure: true, host, .. } if !word.text.eq_ignore_ascii_case(&host.to_string()) => {
-                self.administrators(word);
-                None
+                Tls::name(word.text).map(Some).or_else(|| {
+                    self.problem(refuse(
+                        Reason::Invalid,
+                        word.name,
+                        "is no name that TLS can ask for",
+                        Tls::NAME_RULE,
+                    ))
+                })
             }
-            Address::Web { .. } | Address::Unix(_) => Some(()),
+            Address::Web { .. } | Address::Unix(_) => Some(None),
         }
     }
 
@@ -258,10 +292,11 @@ impl Reader<'_> {
         };
         // Another store may have the same address and check its certificate otherwise.
         let own = self.defaults.endpoint.as_ref().filter(|own| own.address == address);
+        // Elsewhere nobody is shown who we are at the administrator's server, nor is that one's name asked for.
         Some(own.or_else(|| catalog.endpoint(&address)).cloned().unwrap_or_else(|| Endpoint {
             address,
             origin: Origin::Tenant,
-            tls: self.defaults.tls.clone(),
+            tls: Tls { client: None, name: None, ..self.defaults.tls.clone() },
         }))
     }
 }

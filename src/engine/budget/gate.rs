@@ -162,12 +162,12 @@ impl Gate {
 
     /// A backend that asks for patience is told of in the same words, whether a call was made or not.
     pub(super) fn reword(&self, fault: Fault) -> Fault {
-        if fault.problem.reason != Reason::Throttled {
-            return fault;
-        }
         let said = match fault.retry {
+            _ if fault.problem.reason != Reason::Throttled => return fault,
             Retry::After(said) => Some(said),
-            Retry::Backoff | Retry::Never | Retry::Login => None,
+            Retry::Backoff | Retry::Login => None,
+            // Something is used up that patience does not bring back: its own words say what.
+            Retry::Never => return fault,
         };
         Fault { problem: throttled(&self.site, said), ..fault }
     }
@@ -311,6 +311,7 @@ impl State {
         let times = before.map_or(0, |hold| hold.times);
         let (mut said, span) = match (fault.retry, fault.problem.reason) {
             (Retry::After(said), _) => (Some(said), said.min(HOLD_MAX)),
+            (Retry::Never, _) => return false,
             (_, Reason::Throttled) => (None, tools.limits.pause(times)),
             _ => return false,
         };
@@ -486,6 +487,7 @@ impl Drop for Place {
 /// What an attempt says about its endpoint; `had` is the time that it was given.
 fn sign<T>(result: &Result<T, Fault>, had: Duration) -> Sign {
     match result.as_ref().map_err(|fault| fault.problem.reason) {
+        Err(Reason::Upstream) if result.as_ref().is_err_and(|fault| fault.answered) => Sign::Alive,
         Ok(_)
         | Err(
             Reason::Invalid

@@ -254,5 +254,5 @@ fn repeats(fault: &Fault, work: Work) -> bool {
 
 fn late(site: &str) -> Fault {
     let problem = Problem::new(Reason::Timeout, "did not answer within the time of an attempt").hop(site);
-    Fault { problem, retry: Retry::Backoff, doubtful: true }
+    Fault { problem, retry: Retry::Backoff, doubtful: true, answered: false }
 }

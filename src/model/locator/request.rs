@@ -56,15 +56,23 @@ pub const SESSION: &str =
 
 /// Whether a canonical path acts on the session that asks, on leases by their id, or on the server itself. Nothing
 /// there is a secret to deliver, and one pod would take down what others hold.
+///
+/// Both servers take a namespace in front of a path, of any depth, so it counts wherever a segment begins, but for what
+/// lies below the `data/` or `metadata/` of a KV version 2 mount: secrets may be called like that. (A namespace called
+/// `data` below another hides it; whoever asks there harms its own session.)
 pub fn is_session(path: &str) -> bool {
     let path = path.split('?').next().unwrap_or(path);
-    if let Some(below) = path.strip_prefix("auth/token/") {
-        return below.ends_with("-self") || below.starts_with("revoke");
-    }
-    let old = ["sys/revoke", "sys/renew"];
-    matches!(path, "sys/seal" | "sys/step-down" | "sys/leases")
-        || path.starts_with("sys/leases/")
-        || old.iter().any(|old| path.starts_with(old))
+    let kv = |before: &str| before.split('/').skip(1).any(|segment| matches!(segment, "data" | "metadata"));
+    let inner = path.match_indices('/').filter(|(at, _)| !kv(&path[..*at])).map(|(at, _)| &path[at + 1..]);
+    std::iter::once(path).chain(inner).any(|below| {
+        if let Some(token) = below.strip_prefix("auth/token/") {
+            return token.ends_with("-self") || token.starts_with("revoke");
+        }
+        let old = ["sys/revoke", "sys/renew"];
+        matches!(below, "sys/seal" | "sys/step-down" | "sys/leases")
+            || below.starts_with("sys/leases/")
+            || old.iter().any(|old| below.starts_with(old))
+    })
 }
 
 const OUTSIDE: &str = "leads out of `/v1/`";

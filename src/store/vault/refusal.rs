@@ -36,11 +36,18 @@ struct Verdict {
     retry: Retry,
     /// As in [`Fault`].
     doubtful: bool,
+    /// Whether it is about the server, and not about what was asked.
+    ill: bool,
     remedy: &'static str,
 }
 
 const fn verdict(reason: Reason, what: &'static str, retry: Retry, remedy: &'static str) -> Verdict {
-    Verdict { reason, what, retry, doubtful: false, remedy }
+    Verdict { reason, what, retry, doubtful: false, ill: false, remedy }
+}
+
+/// The server did nothing, and does so for everybody.
+const fn ill(what: &'static str, retry: Retry, remedy: &'static str) -> Verdict {
+    Verdict { ill: true, ..verdict(Reason::Upstream, what, retry, remedy) }
 }
 
 #[rustfmt::skip]
@@ -52,13 +59,13 @@ fn judge(status: u16) -> Verdict {
         403 => verdict(Forbidden, "the server denied access", Never, ""),
         404 => verdict(NotFound, "there is nothing at this path", Never, "check the path; in a KV version 2 mount, `data/` follows the mount"),
         405 => verdict(Invalid, "the path does not take this method", Never, "check method and path"),
-        412 => verdict(Upstream, "the server has not caught up with the active one", Backoff, ""),
+        412 => verdict(Upstream, "the server has not caught up with the active one", Backoff, "it does by itself; if this lasts, look at its replication"),
         429 => verdict(Throttled, "the server asks for patience", Backoff, ""),
-        472 => verdict(Upstream, "the server is a disaster recovery secondary, which serves no secrets", Never, "name the primary as the address"),
-        473 => verdict(Upstream, "the server is a performance standby, and did not pass the request on", Never, "name the active server as the address"),
-        501 => verdict(Upstream, "the server is not initialized", Never, "initialize it"),
+        472 => ill("the server is a disaster recovery secondary, which serves no secrets", Never, "name the primary as the address"),
+        473 => ill("the server is a performance standby, and did not pass the request on", Never, "name the active server as the address"),
+        501 => ill(UNINITIALIZED.0, Never, UNINITIALIZED.1),
         502 => Verdict { doubtful: true, ..verdict(Upstream, "what the server needs for it failed, or a proxy did", Backoff, "") },
-        503 => verdict(Upstream, "the server is sealed, or under maintenance", Backoff, "unseal it"),
+        503 => ill("the server is sealed, or under maintenance", Backoff, "look at its state, and unseal it if it is sealed"),
         504 => Verdict { doubtful: true, ..verdict(Upstream, "the server, or a proxy before it, waited too long", Backoff, "") },
         400..500 => verdict(Upstream, "the server refused the request", Never, ""),
         500..600 => verdict(Upstream, "the server failed", Backoff, ""),
@@ -66,12 +73,45 @@ fn judge(status: u16) -> Verdict {
     }
 }
 
+const UNINITIALIZED: (&str, &str) = ("the server is not initialized", "initialize it");
+
+/// What the server's own words say of its state, where its status leaves that open: 503 stands for several, and a standby
+/// that finds no active server answers 500. It did nothing then.
+fn state(status: u16, words: &str) -> Option<Verdict> {
+    let says = |part: &str| words.contains(part);
+    Some(match status {
+        429 if says("lease count quota") => {
+            // More leases do not become free by asking.
+            let remedy = "wait until leases end, or have the quota raised";
+            verdict(Reason::Throttled, "a quota of leases is used up", Retry::Never, remedy)
+        }
+        503 if says("namespace") && (says("locked") || says("sealed")) => {
+            let what = "the namespace is locked or sealed, and the server is not";
+            verdict(Reason::Upstream, what, Retry::Backoff, "have its administrator unlock or unseal it")
+        }
+        503 if says("sealed") => ill("the server is sealed", Retry::Backoff, "unseal it"),
+        500 | 503 if says("initialized") => ill(UNINITIALIZED.0, Retry::Never, UNINITIALIZED.1),
+        500 | 503 if says("standby") || says("active cluster node not found") => {
+            let what =
+                "the server is a standby, and there is no active one that it could pass the request to";
+            ill(what, Retry::Backoff, "it may be electing one; if this lasts, look at the cluster")
+        }
+        503 if !words.is_empty() => {
+            ill("the server does not serve now, as under maintenance", Retry::Backoff, "look at its state")
+        }
+        _ => return None,
+    })
+}
+
 impl Server<'_> {
     /// The failure that a status stands for.
     pub(super) fn refusal(&self, purpose: &Purpose<'_>, reply: &Reply) -> Fault {
-        let Verdict { reason, what, retry, doubtful, remedy } = judge(reply.status);
-        let (reason, what, remedy) = self.circumstances(purpose, reply, (reason, what, remedy));
+        let status = reply.status;
         let words = words(reply.body.expose());
+        let told = words.as_deref().and_then(|words| state(status, words));
+        let by_words = told.is_some();
+        let Verdict { reason, what, retry, doubtful, ill, remedy } = told.unwrap_or_else(|| judge(status));
+        let (reason, what, remedy) = self.circumstances(purpose, reply, (reason, what, remedy));
         let said = match &words {
             Some(words) if words.is_empty() => String::new(),
             Some(words) => format!(": {words}"),
@@ -79,8 +119,7 @@ impl Server<'_> {
             None => ", with a reply that is not its own: is a proxy in the way?".to_owned(),
         };
         // A proxy's refusal says nothing of the pod or its secret.
-        let foreign =
-            matches!(reply.status, 401 | 403 | 404 | 405) && words.is_none() && !reply.body.is_empty();
+        let foreign = matches!(status, 401 | 403 | 404 | 405) && words.is_none() && !reply.body.is_empty();
         let (reason, retry, remedy) = match foreign {
             true => (
                 Reason::Upstream,
@@ -89,20 +128,17 @@ impl Server<'_> {
             ),
             false => (reason, retry, remedy),
         };
-        let problem = Problem::new(reason, self.told(purpose, &format!("{what} ({}){said}", reply.status)))
-            .remedy(remedy);
+        let problem =
+            Problem::new(reason, self.told(purpose, &format!("{what} ({status}){said}"))).remedy(remedy);
         // Whoever stands before the server may fail after the server has done what was asked.
-        let doubtful = doubtful || (reply.status >= 500 && words.is_none());
-        let quota = words.is_some_and(|words| words.contains("lease count quota"));
-        let retry = match (retry, reply.status) {
-            // More leases do not become free by asking.
-            (_, 429) if quota => Retry::Never,
-            (_, 429 | 503) => pause(reply).map_or(retry, Retry::After),
-            (Retry::Backoff, status) if purpose.is_effect() && status != 412 => Retry::Never,
+        let before = status >= 500 && words.is_none();
+        let retry = match (retry, status) {
+            (Retry::Backoff, 429 | 503) => pause(reply).map_or(retry, Retry::After),
+            (Retry::Backoff, _) if purpose.is_effect() && status != 412 && !by_words => Retry::Never,
             (Retry::Login, _) if matches!(purpose, Purpose::Login(_)) => Retry::Never,
             _ => retry,
         };
-        Fault { retry, doubtful, ..self.never(problem) }
+        Fault { retry, doubtful: doubtful || before, answered: !ill && !before, ..self.never(problem) }
     }
 
     /// What the same status means in a login, of a lease, or beside what the body says.

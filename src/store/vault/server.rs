@@ -60,9 +60,10 @@ impl Server<'_> {
         }
     }
 
-    /// A failure that the server answered for.
+    /// A failure that the server answered for, and that is this request's alone.
     pub(super) fn never(&self, problem: Problem) -> Fault {
-        Fault::never(problem.hop(self.access.endpoint.address.site()))
+        let problem = problem.hop(self.access.endpoint.address.site());
+        Fault { answered: true, ..Fault::never(problem) }
     }
 }
 

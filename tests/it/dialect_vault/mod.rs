@@ -1,6 +1,7 @@
 //! The classes of the Vault and OpenBao providers: what each spelling means, and every way in which one is refused.
 
 mod args;
+mod hardening;
 mod objects;
 mod parameters;
 mod paths;

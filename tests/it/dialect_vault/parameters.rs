@@ -3,6 +3,7 @@
 use latchkey::dialect::Dialect;
 use latchkey::dialect::vault::{Flavour, Vault};
 use latchkey::error::Reason;
+use latchkey::model::endpoint::Ca;
 use latchkey::model::{AccountName, Namespace, Origin, Subject};
 
 use super::{ADDRESS, access, catalog, only, parse, usual, with, with_in};
@@ -33,7 +34,7 @@ fn what_the_class_leaves_open_is_the_stores() {
     let plan = std::sync::Arc::new(with_in(Flavour::Vault, &[], &catalog).unwrap());
     let open = access(&plan);
     assert_eq!((&*open.mount, &*open.namespace, open.audience.as_str()), ("k8s/prod", "team", "corp"));
-    assert_eq!(open.endpoint.tls.ca.as_deref().and_then(|ca| ca.to_str()), Some("/ca.pem"));
+    assert_eq!(open.endpoint.tls.ca, Some("/ca.pem".into()));
     let subject = Subject {
         namespace: Namespace::parse("shop").unwrap(),
         account: AccountName::parse("web.one").unwrap(),
@@ -61,8 +62,7 @@ fn an_address_that_several_stores_have_is_the_own_stores_with_its_certificates()
     let text = "stores:\n  dev: { kind: vault, address: https://vault.corp:8200, ca: /dev.pem }\n  \
                 vault: { address: https://vault.corp:8200, ca: /ca.pem }\n";
     let plan = with_in(Flavour::Vault, &[ROLE, ("vaultAddress", ADDRESS)], &catalog(text, &[])).unwrap();
-    let ca = access(&plan).endpoint.tls.ca.as_deref();
-    assert_eq!(ca.and_then(|ca| ca.to_str()), Some("/ca.pem"));
+    assert_eq!(access(&plan).endpoint.tls.ca, Some("/ca.pem".into()));
 }
 
 #[test]
@@ -163,8 +163,7 @@ fn an_address_that_is_the_administrators_means_that_very_endpoint() {
     ] {
         let plan = with_in(Flavour::Vault, &[ROLE, ("vaultAddress", address)], &catalog).unwrap();
         let endpoint = &access(&plan).endpoint;
-        let found = endpoint.tls.ca.as_deref().and_then(|ca| ca.to_str());
-        assert_eq!((endpoint.origin, found), (origin, Some(ca)), "{address}");
+        assert_eq!((endpoint.origin, &endpoint.tls.ca), (origin, &Some(ca.into())), "{address}");
     }
 }
 
@@ -220,19 +219,100 @@ fn files_of_the_agents_own_travel_with_the_plan_or_are_refused() {
     for (ca, wanted) in [("/etc/other.pem", "/etc/other.pem"), ("/ca.pem", "/ca.pem"), ("", "/ca.pem")] {
         let plan = with_in(Flavour::Vault, &[ROLE, ("vaultCACertPath", ca)], &catalog).unwrap();
         let endpoint = &access(&plan).endpoint;
-        assert_eq!(endpoint.tls.ca.as_deref().and_then(|ca| ca.to_str()), Some(wanted));
+        assert_eq!(endpoint.tls.ca, Some(wanted.into()));
         assert_eq!(endpoint.origin, Origin::Administrator);
     }
-    for name in ["vaultCADirectory", "vaultTLSClientCertPath", "vaultTLSClientKeyPath", "vaultTLSServerName"]
-    {
+    for name in ["vaultTLSClientCertPath", "vaultTLSClientKeyPath"] {
         only(with(&[ROLE, (name, "/x")]), Reason::Policy, name);
         with(&[ROLE, (name, "")]).unwrap();
     }
-    let both = with(&[ROLE, ("vaultTLSClientCertPath", "/c"), ("vaultTLSClientKeyPath", "/k")]).unwrap_err();
-    assert_eq!(both.iter().count(), 2);
-    // A name that nothing is checked by, and the one that is checked anyway.
-    with(&[ROLE, ("vaultTLSServerName", "VAULT.corp")]).unwrap();
-    with(&[ROLE, ("vaultTLSServerName", "x"), ("vaultAddress", "http://plain")]).unwrap();
+    let words = [
+        ROLE,
+        ("vaultCADirectory", "/cas"),
+        ("vaultTLSClientCertPath", "/c"),
+        ("vaultTLSClientKeyPath", "/k"),
+    ];
+    let plan = with(&words).unwrap();
+    let files: Vec<_> =
+        access(&plan).endpoint.tls.files().map(|file| file.to_str().unwrap().to_owned()).collect();
+    assert_eq!(files, ["/cas", "/c", "/k"]);
+    let said = &plan.sources()[0].said.files;
+    let named =
+        |file: &str| said.iter().find(|(said, _)| said.as_os_str() == file).map(|(_, name)| name.as_str());
+    assert_eq!(
+        ["/cas", "/c", "/k"].map(named),
+        [Some("vaultCADirectory"), Some("vaultTLSClientCertPath"), Some("vaultTLSClientKeyPath")]
+    );
+    // A file goes before what is spelled out, and that before a folder.
+    for (words, wanted) in [
+        (&[("vaultCADirectory", "/d"), ("vaultCACert", PEM), ("vaultCACertPath", "/f")][..], "/f".into()),
+        (&[("vaultCADirectory", "/d"), ("vaultCACert", PEM)], Ca::Pem(PEM.into())),
+        (&[("vaultCADirectory", "/d"), ("vaultCACert", "")], "/d".into()),
+    ] {
+        let plan = with_in(Flavour::Vault, &[&[ROLE], words].concat(), &catalog).unwrap();
+        assert_eq!(access(&plan).endpoint.tls.ca, Some(wanted));
+    }
+}
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
+
+#[test]
+fn authorities_may_be_spelled_out_and_look_like_that() {
+    for text in ["/ca.pem", "AAAA", "-----BEGIN PRIVATE KEY-----\n", &format!("{PEM}{}", " x".repeat(40_000))]
+    {
+        only(with(&[ROLE, ("vaultCACert", text)]), Reason::Invalid, "vaultCACert");
+    }
+    let plan = with_in(
+        Flavour::OpenBao,
+        &[ROLE, ("baoCACert", PEM)],
+        &catalog("stores: { openbao: { address: \"https://b\" } }", &[]),
+    );
+    assert_eq!(access(&plan.unwrap()).endpoint.tls.ca, Some(Ca::Pem(PEM.into())));
+}
+
+#[test]
+fn a_server_name_is_a_dns_name_and_never_an_address_to_connect_to() {
+    let name = |text: &str| with(&[ROLE, ("vaultTLSServerName", text)]);
+    for (text, wanted) in [
+        ("", None),
+        ("VAULT.corp", None),
+        ("Other.corp", Some("other.corp")),
+        ("bücher.example", Some("xn--bcher-kva.example")),
+    ] {
+        assert_eq!(access(&name(text).unwrap()).endpoint.tls.name.as_deref(), wanted, "{text}");
+    }
+    for text in [
+        "/x",
+        "10.0.0.1",
+        "0x7f.1",
+        "2130706433",
+        "[::1]",
+        "a b",
+        "vault.corp:8200",
+        "user@vault.corp",
+        "a/b",
+        "a%00b",
+    ] {
+        only(name(text), Reason::Invalid, "vaultTLSServerName");
+    }
+    // Where no certificate is asked for, nothing is checked by it.
+    let plain = with(&[ROLE, ("vaultTLSServerName", "x"), ("vaultAddress", "http://plain")]).unwrap();
+    assert_eq!(access(&plain).endpoint.tls.name, None);
+}
+
+#[test]
+fn at_a_place_of_the_classs_nobody_is_shown_who_we_are_at_the_stores() {
+    let text = "stores: { vault: { address: \"https://vault.corp\", ca: /ca.pem, serverName: a.corp, clientCertificate: /c, clientKey: /k } }";
+    let catalog = catalog(text, &[]);
+    for (address, own) in [("https://vault.corp", true), ("https://other.corp", false)] {
+        let plan = with_in(Flavour::Vault, &[ROLE, ("vaultAddress", address)], &catalog).unwrap();
+        let tls = &access(&plan).endpoint.tls;
+        assert_eq!(
+            (tls.client.is_some(), tls.name.is_some(), tls.ca.is_some()),
+            (own, own, true),
+            "{address}"
+        );
+    }
 }
 
 #[test]
@@ -273,7 +353,7 @@ fn everything_wrong_is_told_at_once() {
         ("vaultNamespace", "a\nb"),
         ("vaultAuthMountPath", ".."),
         ("vaultSkipTLSVerify", "maybe"),
-        ("vaultCADirectory", "/etc"),
+        ("vaultCACert", "/etc"),
         (
             "objects",
             "[{ objectName: /a, method: \"\\n\" }, { objectName: b, encoding: x, secretKey: k }, { objectName: b }]",
@@ -290,7 +370,7 @@ fn everything_wrong_is_told_at_once() {
         "roleName",
         "vaultAddress",
         "vaultAuthMountPath",
-        "vaultCADirectory",
+        "vaultCACert",
         "vaultNamespace",
         "vaultSkipTLSVerify",
     ];
@@ -299,7 +379,7 @@ fn everything_wrong_is_told_at_once() {
 
 #[test]
 fn the_lists_of_parameters_name_each_once_and_all_that_are_read() {
-    for (flavour, count) in [(Flavour::Vault, 14), (Flavour::OpenBao, 36)] {
+    for (flavour, count) in [(Flavour::Vault, 15), (Flavour::OpenBao, 39)] {
         let mut names: Vec<&str> = Vault { flavour }.params().iter().map(|param| param.name).collect();
         assert_eq!(names.len(), count);
         names.sort_unstable();

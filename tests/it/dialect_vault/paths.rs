@@ -88,6 +88,15 @@ fn paths_that_end_sessions_leases_or_the_server_are_not_permitted() {
         "sys//step-down",
         "sys/revoke-prefix/database",
         "sys/renew/database/creds/web/1",
+        // Below a namespace, or several; also one that is called like a part of a KV path.
+        "ns1/auth/token/revoke-self",
+        "/v1/ns1/auth/token/lookup-self",
+        "ns1/team/a/auth/token/revoke",
+        "ns1/sys/leases/revoke",
+        "ns1/sys/leases",
+        "a/b/sys/step-down?x=1",
+        "data/auth/token/revoke-self",
+        "ns1/sys/revoke/database/creds/web/1",
     ] {
         let text = format!("- {{ objectName: o, secretPath: {path:?}, method: PUT }}");
         let problem = only(objects(&text), Reason::Policy, "objects");
@@ -97,6 +106,11 @@ fn paths_that_end_sessions_leases_or_the_server_are_not_permitted() {
     for path in [
         "auth/token/create",
         "secret/data/auth/token/revoke-self",
+        "ns1/secret/data/auth/token/revoke-self",
+        "secret/metadata/sys/leases/a",
+        "ns1/auth/token/create",
+        "kv/xsys/seal",
+        "kv/sys/sealed",
         "sys/seal-status",
         "sys/leasesx",
         "sys/health",

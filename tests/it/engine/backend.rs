@@ -111,7 +111,7 @@ impl State {
         self.reads.push(path.to_owned());
         if self.revoked.contains(credential.rsplit_once('#').map_or(credential, |(session, _)| session)) {
             let problem = Problem::new(Reason::Forbidden, "the session is not known");
-            return Err(Fault { problem, retry: Retry::Login, doubtful: false });
+            return Err(Fault { problem, retry: Retry::Login, doubtful: false, answered: true });
         }
         if let Some(reason) = self.read_fault.get(path).or_else(|| self.read_fault.get("*")) {
             let fault =

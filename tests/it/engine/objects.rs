@@ -178,7 +178,8 @@ async fn f_61_what_the_backend_does_not_give_any_more_is_dropped_at_the_first_no
         assert_eq!(world.mount(&web(2), &["kv/a fresh=10"]).await.unwrap_err().reason(), reason);
         // Others of that authority, for whom it would still be fresh.
         assert_eq!(world.mount(&web(1), &["kv/a"]).await.unwrap_err().reason(), reason);
-        // And no outage brings it back.
+        // And no outage brings it back, once the no itself is forgotten.
+        world.pass(11).await;
         world.backend.state().read_fault.insert("kv/a".to_owned(), Reason::Unreachable);
         assert_eq!(world.mount(&web(1), &["kv/a"]).await.unwrap_err().reason(), Reason::Unreachable);
     }

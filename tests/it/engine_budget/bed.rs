@@ -87,7 +87,7 @@ impl Bed {
         let endpoint = ask.endpoint.map(|address| Endpoint {
             address: Address::parse(address).unwrap(),
             origin: Origin::Administrator,
-            tls: Tls { ca: ask.ca.map(Into::into), skip_verify: false },
+            tls: Tls { ca: ask.ca.map(Into::into), ..Tls::default() },
         });
         let turn = Turn {
             store: &StoreName::parse("vault").unwrap(),
@@ -171,7 +171,7 @@ pub(super) fn principal(who: u32) -> Digest {
 }
 
 pub(super) fn fault(reason: Reason, what: &str) -> Fault {
-    Fault { problem: Problem::new(reason, what), retry: Retry::Backoff, doubtful: false }
+    Fault { problem: Problem::new(reason, what), retry: Retry::Backoff, doubtful: false, answered: false }
 }
 
 pub(super) fn unreachable() -> Fault {

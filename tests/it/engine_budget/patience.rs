@@ -232,3 +232,18 @@ async fn what_two_tenants_are_asked_holds_for_all() {
     bed.until(s(100)).await;
     bed.fine(Ask { within: s(1), tenant: 3, ..ask(3) }).await.unwrap();
 }
+
+/// A quota of leases, at a login too: nothing comes back by waiting a little, and nobody else is held up.
+#[tokio::test(start_paused = true)]
+async fn what_is_used_up_is_told_in_its_own_words_and_holds_nobody_up() {
+    let bed = Bed::new();
+    let used_up = Fault { retry: Retry::Never, ..fault(Reason::Throttled, "a quota of leases is used up") };
+    for _ in 0..20 {
+        let told = bed.call(ask(1), ms(1), |_| Err(used_up.clone())).await.unwrap_err();
+        assert_eq!(told.problem.what, "a quota of leases is used up");
+    }
+    let before = bed.since();
+    bed.fine(ask(1)).await.unwrap();
+    bed.fine(ask(2)).await.unwrap();
+    assert_eq!((bed.since(), bed.calls().len()), (before, 22));
+}

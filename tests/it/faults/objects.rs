@@ -43,6 +43,7 @@ async fn f_05_one_of_twenty_is_named_and_nothing_is_delivered() {
         "one session for all"
     );
     bed.mend();
+    bed.held.elapse(Duration::from_secs(5)).await;
     assert_eq!(bed.mount_one(&ask).await.outcome.unwrap().len(), 20);
     bed.is_well().await;
 }
@@ -60,6 +61,8 @@ async fn f_07_what_is_gone_is_not_delivered_again_and_neither_is_it_when_the_ser
             assert_eq!(answer.refused().reason(), reason, "{status}: {}", answer.refused());
         }
         bed.mend();
+        // Longer than a denial is remembered.
+        bed.held.elapse(Duration::from_secs(61)).await;
         bed.fault(HOST, "kv/a", &Reply::new(500, ""));
         let answer = bed.mount_one(&ask).await;
         let wanted = if status == 401 { None } else { Some(Upstream) };

@@ -3,7 +3,7 @@
 use latchkey::error::Reason::{Login, Setup, Upstream};
 use serde_json::json;
 
-use super::bed::CANARY;
+use super::bed::{Bed, CANARY};
 use super::family::{Case, run};
 use crate::testkit::{Identity, Reply, Testkit};
 
@@ -80,4 +80,25 @@ fn of_no_use() -> Vec<Case> {
 #[tokio::test]
 async fn v_21_to_v_25_and_f_13_a_reply_of_no_use_is_one_pods_failure() {
     run(Testkit::start_as(Identity::Plain), &of_no_use()).await;
+}
+
+/// What a class wants of a value that it cannot have is the class's failure, and the value stays in.
+#[tokio::test]
+async fn v_17_and_v_19_a_value_is_the_json_of_what_it_is_and_one_that_is_no_hexadecimal_fails() {
+    let bed = Bed::new(Testkit::start_as(Identity::Plain), &["a.kit.test".to_owned()]);
+    let body = br#"{"data":{"k":{"b":1.50,"a":[true,null,"<"]},"n":1E5,"h":"4849CANARY"}}"#;
+    bed.fault("a.kit.test", "kv/x", &Reply::new(200, &body[..]));
+    let object =
+        |key: &str, more: &str| format!("- {{ objectName: o, secretPath: kv/x, secretKey: {key}{more} }}\n");
+    for (key, wanted) in [("k", r#"{"a":[true,null,"\u003c"],"b":1.50}"#), ("n", "1E5")] {
+        assert_eq!(bed.mount_one(&bed.ask(1, "a.kit.test", &object(key, ""))).await.file(), wanted);
+    }
+    for encoding in ["hex", "base64"] {
+        let more = format!(", encoding: {encoding}");
+        let answer = bed.mount_one(&bed.ask(1, "a.kit.test", &object("h", &more))).await;
+        let text = answer.refused().text();
+        assert!(answer.refused().reason().is_refusal(), "{text}");
+        assert!(text.contains("`o`") && !text.contains("4849") && !text.contains(CANARY), "{text}");
+    }
+    bed.is_well().await;
 }

@@ -12,6 +12,10 @@ fn of(status: u16) -> Reply {
     Reply::json(status, &body)
 }
 
+fn state(status: u16, words: &str) -> Reply {
+    Reply::json(status, &json!({ "errors": [words, format!("hvs.{CANARY}")] }))
+}
+
 fn statuses() -> Vec<Case> {
     let failed = |what, status, words| {
         let reads = Case::clear(what, of(status), (Upstream, words));
@@ -32,7 +36,11 @@ fn statuses() -> Vec<Case> {
         Case::once("405", of(405), (Login, "(405): no"), (Invalid, "(405): no")),
         failed("500", 500, "the server failed (500): no"),
         Case::doubtful("502", of(502), (Upstream, "(502): no")),
-        Case::clear("503", of(503), (Upstream, "the server is sealed, or under maintenance (503): no")),
+        Case::clear(
+            "503",
+            of(503),
+            (Upstream, "the server does not serve now, as under maintenance (503): no"),
+        ),
         Case::doubtful("504", of(504), (Upstream, "(504): no")),
         Case::once("501", of(501), (Upstream, "(501): no"), (Upstream, "(501): no")),
         Case { holds: true, ..Case::clear("429", of(429), (Throttled, wait)) },
@@ -50,4 +58,38 @@ fn statuses() -> Vec<Case> {
 #[tokio::test]
 async fn every_status_is_one_pods_failure() {
     run(Testkit::start_as(Identity::Plain), &statuses()).await;
+}
+
+/// What only a cluster of servers answers, and a server that is there and does not serve.
+fn states() -> Vec<Case> {
+    vec![
+        Case::once(
+            "a disaster recovery secondary",
+            of(472),
+            (Upstream, "recovery secondary, which serves no secrets (472): no"),
+            (Upstream, "recovery secondary, which serves no secrets (472): no"),
+        ),
+        Case::once(
+            "a performance standby",
+            of(473),
+            (Upstream, "performance standby, and did not pass the request on (473): no"),
+            (Upstream, "performance standby, and did not pass the request on (473): no"),
+        ),
+        Case::clear(
+            "a standby that is behind",
+            of(412),
+            (Upstream, "has not caught up with the active one (412): no"),
+        ),
+        Case::clear("sealed", state(503, "Vault is sealed"), (Upstream, "the server is sealed (503)")),
+        Case::clear(
+            "without an active server",
+            state(500, "local node not active but active cluster node not found"),
+            (Upstream, "a standby, and there is no active one"),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn every_state_of_a_server_is_one_pods_failure() {
+    run(Testkit::start_as(Identity::Plain), &states()).await;
 }

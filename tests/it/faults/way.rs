@@ -58,7 +58,7 @@ async fn f_09_f_23_nobody_there_is_told_apart_from_nobody_trusted_and_harms_nobo
     endpoints.extend(places.iter().map(|place| Endpoint {
         address: place.address.clone(),
         origin: Origin::Administrator,
-        tls: Tls { ca: place.ca.clone(), skip_verify: false },
+        tls: Tls { ca: place.ca.clone().map(Into::into), ..Tls::default() },
     }));
     let bed = Bed::with(kit, endpoints, |name| match name {
         "gone.kit.test" => Err(io::ErrorKind::NotFound.into()),

@@ -39,7 +39,7 @@ async fn a_handshake_that_nobody_answers_is_given_up_after_5_s_more() {
     let held = held();
     let stack = stack(held.clock, Config::default());
     let mut endpoint = administrators(&format!("https://{}", mute.local_addr().unwrap()));
-    endpoint.tls = Tls { skip_verify: true, ca: None };
+    endpoint.tls = Tls { skip_verify: true, ..Tls::default() };
     let (outcome, took) = held.drive(MINUTE, stack.get(&endpoint, "/v1/a")).await;
     let told = is(outcome.unwrap(), Reason::Timeout, Retry::Backoff, false);
     assert!(told.contains("TLS handshake was not finished in time"), "{told}");

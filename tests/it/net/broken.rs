@@ -73,7 +73,7 @@ async fn nothing_that_failed_before_it_was_sent_is_doubtful() {
     let stack = now(Config::default());
     for scheme in ["http", "https"] {
         let mut endpoint = administrators(&format!("{scheme}://{}", closed_port()));
-        endpoint.tls = Tls { skip_verify: true, ca: None };
+        endpoint.tls = Tls { skip_verify: true, ..Tls::default() };
         let told = is(stack.get(&endpoint, "/v1/a").await, Reason::Unreachable, Retry::Backoff, false);
         assert!(
             told.contains("the connection is refused") && told.contains(&endpoint.address.site()),

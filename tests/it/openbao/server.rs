@@ -104,7 +104,7 @@ impl Server {
         Endpoint {
             address,
             origin: Origin::Administrator,
-            tls: Tls { ca: Some(self.ca()), skip_verify: false },
+            tls: Tls { ca: Some(self.ca().into()), ..Tls::default() },
         }
     }
 

@@ -1,7 +1,6 @@
 //! Where a class may lead.
 
-use std::path::PathBuf;
-
+use latchkey::model::endpoint::Client;
 use latchkey::model::locator::vault::Defaults;
 use latchkey::model::{Access, Address, Origin, Tls};
 use latchkey::policy::{Policy, Site, permit};
@@ -206,18 +205,29 @@ fn any_certificate_is_believed_only_where_it_is_listed() {
 
 #[test]
 fn the_administrators_tls_settings_are_the_administrators() {
-    let relaxed = Tls { ca: Some("/etc/ca.pem".into()), skip_verify: true };
+    let client = Client { certificate: "/etc/own.pem".into(), key: "/etc/own.key".into() };
+    let relaxed =
+        Tls { ca: Some("/etc/ca.pem".into()), client: Some(client.into()), skip_verify: true, name: None };
     let mut access = configured("https://vault.corp");
     access.endpoint.tls = relaxed.clone();
     let by_hand = Defaults { endpoint: Some(access.endpoint.clone()), ..Defaults::default() };
     let judged = |settings: Defaults| {
-        permit(reads(access.clone()), &subject(), &Policy::default(), &catalog(settings)).map(drop)
+        let listed = policy("{ skipVerify: [\"https://vault.corp\"] }");
+        let judged =
+            |policy| permit(reads(access.clone()), &subject(), policy, &catalog(settings.clone())).map(drop);
+        // To believe any certificate is said twice, whoever says it first.
+        let none = Policy::default();
+        let unlisted = judged(&none).unwrap_err();
+        assert!(
+            unlisted.iter().any(|problem| offer(problem).is_some_and(|offer| offer.0 == "policy.skipVerify"))
+        );
+        judged(&listed)
     };
     judged(by_hand).unwrap();
     // What the class added to the administrator's endpoint is the class's.
     let strict =
         Defaults { endpoint: Some(configured("https://vault.corp").endpoint), ..Defaults::default() };
-    assert_eq!(judged(strict).unwrap_err().iter().count(), 2);
+    assert_eq!(judged(strict).unwrap_err().iter().count(), 3);
 }
 
 #[test]
@@ -231,7 +241,7 @@ fn a_file_is_named_by_a_class_only_where_it_is_listed() {
         ("../../etc/shadow", None),
         ("/etc//ca.pem", Some("\"/etc//ca.pem\"")),
     ] {
-        access.endpoint.tls.ca = Some(PathBuf::from(file));
+        access.endpoint.tls.ca = Some(file.into());
         let problem = refused(&reads(access.clone()), &policy(&format!("{{ {reached} }}")));
         assert_eq!(offer(&problem).map(|offer| offer.1).as_deref(), line, "{problem}");
         let listed = policy(&format!("{{ {reached}, files: {{ allow: [/etc/ca.pem] }} }}"));
@@ -239,7 +249,7 @@ fn a_file_is_named_by_a_class_only_where_it_is_listed() {
     }
     // The file that the administrator gave to the store is not the class's word.
     access.endpoint.tls.ca = Some("/etc/own.pem".into());
-    let tls = Tls { ca: Some("/etc/own.pem".into()), skip_verify: false };
+    let tls = Tls { ca: Some("/etc/own.pem".into()), ..Tls::default() };
     let settings = catalog(Defaults { tls, ..Defaults::default() });
     permit(reads(access), &subject(), &policy(&format!("{{ {reached} }}")), &settings).unwrap();
 }

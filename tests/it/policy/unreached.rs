@@ -45,8 +45,10 @@ impl Node {
         });
         let net = Net::new(Config { names, ..Config::default() }, clock, metrics.clone()).unwrap();
         let store = StoreName::parse("vault").unwrap();
-        let defaults =
-            vault::Defaults { tls: Tls { ca: Some(kit.ca()), skip_verify: false }, ..Default::default() };
+        let defaults = vault::Defaults {
+            tls: Tls { ca: Some(kit.ca().into()), ..Tls::default() },
+            ..Default::default()
+        };
         let entry = Entry { store: store.clone(), defaults: Defaults::Vault(defaults), fresh: None };
         let sink = Box::new(std::io::sink());
         let engine = Engine::new(Parts {

@@ -24,8 +24,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) use held::{Held, held};
@@ -45,6 +46,8 @@ pub(crate) enum Identity {
     Expired,
     /// None: plain HTTP.
     Plain,
+    /// The good one, to clients that show one of the kit's authority themselves.
+    Mutual,
 }
 
 /// One request as it came in.
@@ -59,6 +62,10 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// Which connection it came on, counted from 1.
     pub(crate) connection: usize,
+    /// The name that TLS asked for.
+    pub(crate) sni: Option<String>,
+    /// The certificate that the client showed.
+    pub(crate) shown: Option<Vec<u8>>,
 }
 
 impl Request {
@@ -79,6 +86,7 @@ type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Reply> + Send + Sync>;
 pub(crate) struct Testkit {
     address: SocketAddr,
     identity: Identity,
+    authority: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
     shared: Arc<Shared>,
     runtime: Handle,
@@ -104,8 +112,9 @@ impl Testkit {
 
     pub(crate) fn start_as(identity: Identity) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (tls, authority) = certify(identity);
-        std::fs::write(folder.path().join("ca.pem"), authority).expect("the authority's file");
+        let authority = authority();
+        let tls = certify(identity, &authority);
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).expect("the authority's file");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let address = listener.local_addr().expect("an address");
@@ -123,7 +132,7 @@ impl Testkit {
                 }
             });
         });
-        Self { address, identity, folder, shared, runtime: handle, _stop: stop.drop_guard() }
+        Self { address, identity, authority, folder, shared, runtime: handle, _stop: stop.drop_guard() }
     }
 
     /// Answers requests for this host (`*`: every host that has none of its own) that no script answers.
@@ -184,13 +193,21 @@ impl Testkit {
 
     /// The endpoint at another name of the kit's.
     pub(crate) fn endpoint_at(&self, host: &str, origin: Origin) -> Endpoint {
-        let tls = Tls { ca: Some(self.ca()), skip_verify: false };
+        let tls = Tls { ca: Some(self.ca().into()), ..Tls::default() };
         Endpoint { address: self.at(host), origin, tls }
     }
 
     /// The PEM file of the authority, which a test may replace.
     pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// A new certificate for a client, signed by the kit's authority: its PEM, that of its key, and what goes over the wire.
+    pub(crate) fn client(&self) -> (String, String, Vec<u8>) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["client.kit.test".to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &self.authority).expect("a certificate");
+        (certificate.pem(), key.serialize_pem(), certificate.der().to_vec())
     }
 
     /// Everything that was asked since the last time.
@@ -249,12 +266,10 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     }
 }
 
-/// How the listener speaks, and the PEM of the authority that clients are told of.
-fn certify(identity: Identity) -> (Option<TlsAcceptor>, String) {
-    let told = authority();
-    let pem = told.pem();
+/// How the listener speaks, whose clients are told of this authority.
+fn certify(identity: Identity, told: &CertifiedIssuer<'static, KeyPair>) -> Option<TlsAcceptor> {
     let unknown = authority();
-    let issuer = if identity == Identity::Untrusted { &unknown } else { &told };
+    let issuer = if identity == Identity::Untrusted { &unknown } else { told };
     let names = if identity == Identity::WrongName {
         vec!["elsewhere.test".to_owned()]
     } else {
@@ -268,16 +283,26 @@ fn certify(identity: Identity) -> (Option<TlsAcceptor>, String) {
     let key = KeyPair::generate().expect("a key");
     let certificate = leaf.signed_by(&key, issuer).expect("a certificate");
     if identity == Identity::Plain {
-        return (None, pem);
+        return None;
     }
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(told.der().clone()).expect("an authority");
+    let asks = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .expect("TLS 1.2 and 1.3")
-        .with_no_client_auth()
+        .expect("TLS 1.2 and 1.3");
+    let builder = match identity {
+        Identity::Mutual => builder.with_client_cert_verifier(asks.build().expect("an authority")),
+        Identity::Good | Identity::Untrusted | Identity::WrongName | Identity::Expired | Identity::Plain => {
+            builder.with_no_client_auth()
+        }
+    };
+    let mut config = builder
         .with_single_cert(vec![certificate.der().clone()], key.into())
         .expect("a certificate with its key");
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    (Some(TlsAcceptor::from(Arc::new(config))), pem)
+    Some(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {

@@ -23,15 +23,30 @@ pub(super) async fn serve(
     let raw = rustix::io::dup(&stream)?;
     let resetting = move || set_socket_linger(&raw, Some(Duration::ZERO));
     match tls {
-        Some(tls) => speak(BufReader::new(tls.accept(stream).await?), resetting, number, shared).await,
-        None => speak(BufReader::new(stream), resetting, number, shared).await,
+        Some(tls) => {
+            let stream = tls.accept(stream).await?;
+            let session = stream.get_ref().1;
+            let sni = session.server_name().map(str::to_owned);
+            let shown = session.peer_certificates().and_then(|chain| chain.first()).map(|own| own.to_vec());
+            speak(BufReader::new(stream), resetting, &Peer { number, sni, shown }, shared).await
+        }
+        None => {
+            speak(BufReader::new(stream), resetting, &Peer { number, sni: None, shown: None }, shared).await
+        }
     }
+}
+
+/// What is known of a connection before its first request.
+struct Peer {
+    number: usize,
+    sni: Option<String>,
+    shown: Option<Vec<u8>>,
 }
 
 async fn speak<S>(
     mut stream: BufReader<S>,
     resetting: impl Fn() -> rustix::io::Result<()>,
-    number: usize,
+    peer: &Peer,
     shared: &Shared,
 ) -> io::Result<()>
 where
@@ -42,7 +57,7 @@ where
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await?;
         return stream.shutdown().await;
     }
-    while let Some(request) = read(&mut stream, number).await? {
+    while let Some(request) = read(&mut stream, peer).await? {
         let head = request.method == "HEAD";
         let reply = shared.answer(request).await;
         let ends = write(stream.get_mut(), &reply, head).await?;
@@ -58,7 +73,7 @@ where
 /// `None` where the client closed between two requests.
 async fn read<S: tokio::io::AsyncRead + Unpin>(
     stream: &mut BufReader<S>,
-    connection: usize,
+    peer: &Peer,
 ) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
@@ -80,7 +95,9 @@ async fn read<S: tokio::io::AsyncRead + Unpin>(
     stream.read_exact(&mut body).await?;
     let host = find("host").unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
-    Ok(Some(Request { method, host, path, headers, body, connection }))
+    let Peer { number: connection, sni, shown } = peer;
+    let (connection, sni, shown) = (*connection, sni.clone(), shown.clone());
+    Ok(Some(Request { method, host, path, headers, body, connection, sni, shown }))
 }
 
 /// The first byte of a TLS client.

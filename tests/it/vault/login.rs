@@ -238,7 +238,7 @@ async fn a_login_that_fails_otherwise_says_whether_to_try_again() {
             r#"{"errors":["Vault is sealed"]}"#,
             Reason::Upstream,
             after(7),
-            "the server is sealed, or under maintenance (503): Vault is sealed; unseal it".to_owned(),
+            "the server is sealed (503): Vault is sealed; unseal it".to_owned(),
         ),
         (500, r#"{"errors":[]}"#, Reason::Upstream, Retry::Backoff, "the server failed (500)".to_owned()),
         (

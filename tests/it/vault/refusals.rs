@@ -34,7 +34,7 @@ async fn every_status_means_something() {
         (405, Invalid, Never, Never, false, format!("the path does not take this method (405): no{method}")),
         (409, Upstream, Never, Never, false, "the server refused the request (409): no".to_owned()),
         (422, Upstream, Never, Never, false, "the server refused the request (422): no".to_owned()),
-        (412, Upstream, Backoff, Backoff, false, "the server has not caught up with the active one (412): no".to_owned()),
+        (412, Upstream, Backoff, Backoff, false, "the server has not caught up with the active one (412): no; it does by itself; if this lasts, look at its replication".to_owned()),
         (429, Throttled, Backoff, Backoff, false, "the server asks for patience (429): no".to_owned()),
         (
             472,
@@ -64,7 +64,7 @@ async fn every_status_means_something() {
             Backoff,
             Backoff,
             false,
-            "the server is sealed, or under maintenance (503): no; unseal it".to_owned(),
+            "the server does not serve now, as under maintenance (503): no; look at its state".to_owned(),
         ),
         (504, Upstream, Backoff, Never, true, "the server, or a proxy before it, waited too long (504): no".to_owned()),
         (507, Upstream, Backoff, Never, false, "the server failed (507): no".to_owned()),
@@ -77,6 +77,81 @@ async fn every_status_means_something() {
             assert_eq!(all(&fault), (reason, retry, doubt), "{status}");
             assert_eq!(bench.told(&fault), format!("at SITE: {text}"));
         }
+    }
+}
+
+/// As the two servers put it: what is wrong, what to do, whether a GET and a PUT are tried again, and whether it is the
+/// server itself that is ill, for everybody.
+#[tokio::test]
+async fn what_state_a_server_is_in_is_told_apart_by_its_own_words() {
+    use Retry::{Backoff, Never};
+    let bench = Bench::start();
+    let standby = "the server is a standby, and there is no active one that it could pass the request to";
+    let namespace = "the namespace is locked or sealed, and the server is not";
+    for (status, said, text, of_get, of_put, ill) in [
+        (503, "Vault is sealed", "the server is sealed", Backoff, Backoff, true),
+        (503, "Vault is in standby mode", standby, Backoff, Backoff, true),
+        (500, "local node not active but active cluster node not found", standby, Backoff, Backoff, true),
+        (503, "Vault is not initialized", "the server is not initialized", Never, Never, true),
+        (501, "", "the server is not initialized", Never, Never, true),
+        (
+            503,
+            "in maintenance",
+            "the server does not serve now, as under maintenance",
+            Backoff,
+            Backoff,
+            true,
+        ),
+        (503, "", "the server is sealed, or under maintenance", Backoff, Backoff, true),
+        (
+            503,
+            "API access to this namespace has been locked by an administrator",
+            namespace,
+            Backoff,
+            Backoff,
+            false,
+        ),
+        (472, "", "the server is a disaster recovery secondary, which serves no secrets", Never, Never, true),
+        (473, "", "the server is a performance standby, and did not pass the request on", Never, Never, true),
+        (
+            412,
+            "required index state not present",
+            "the server has not caught up with the active one",
+            Backoff,
+            Backoff,
+            false,
+        ),
+        (429, "lease count quota exceeded", "a quota of leases is used up", Never, Never, false),
+        (429, "rate limit quota exceeded", "the server asks for patience", Backoff, Backoff, false),
+        (500, "no connection to db:5432", "the server failed", Backoff, Never, false),
+        (
+            502,
+            "no connection to db:5432",
+            "what the server needs for it failed, or a proxy did",
+            Backoff,
+            Never,
+            false,
+        ),
+        (400, "bad", "the server refused the request", Never, Never, false),
+    ] {
+        let body = serde_json::json!({ "errors": if said.is_empty() { vec![] } else { vec![said] } });
+        for (locator, retry) in [(get("kv/x"), of_get), (put("kv/x", "{}"), of_put)] {
+            bench.kit.script("/v1/", Reply::json(status, &body));
+            let fault = bench.read(locator).await.err().unwrap();
+            let told = bench.told(&fault);
+            assert!(
+                told.starts_with(&format!("at SITE: {text} ({status})")) && told.contains(said),
+                "{told}"
+            );
+            assert_eq!((fault.retry, fault.answered), (retry, !ill), "{told}");
+        }
+    }
+    // What stands before the server, or an answer of no use, says the same of everybody or of nobody.
+    for (status, body, answered) in
+        [(502, "<html>", false), (500, "", false), (200, "-----BEGIN", true), (403, "<html>", true)]
+    {
+        let fault = bench.answered(Reply::new(status, body)).await.err().unwrap();
+        assert_eq!(fault.answered, answered, "{status} {body}");
     }
 }
 
