@@ -9,6 +9,7 @@ mod examples;
 mod front;
 mod logins;
 mod mounts;
+mod mutual;
 mod node;
 mod outages;
 mod polls;
