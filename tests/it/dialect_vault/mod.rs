@@ -2,6 +2,7 @@
 
 mod args;
 mod objects;
+mod page;
 mod parameters;
 mod paths;
 

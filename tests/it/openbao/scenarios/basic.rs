@@ -112,7 +112,7 @@ async fn s_05_a_certificate_is_issued_by_put_with_arguments_and_its_reply_is_wri
 }
 
 /// Whether a client that trusts this authority takes the certificate for a server of this name.
-fn good_for(leaf: &str, root: &str, name: &str) -> Result<(), rustls::Error> {
+pub(in super::super) fn good_for(leaf: &str, root: &str, name: &str) -> Result<(), rustls::Error> {
     let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
     let mut roots = RootCertStore::empty();
     roots.add(der(root)).expect("an authority");

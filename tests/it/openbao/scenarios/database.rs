@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use super::super::examples;
 use super::super::node::{Counted, holding};
 use super::super::postgres::{MAKER, PASSWORD, Postgres};
 use super::{Class, DOMAIN, SOCKETS, furnished, text};
@@ -16,13 +17,15 @@ async fn database() -> &'static Postgres {
         let postgres = Postgres::start().await;
         bed.admin.write("sys/mounts/database", json!({ "type": "database" })).await;
         let config = json!({
-            "plugin_name": "postgresql-database-plugin", "allowed_roles": ["shop"],
+            "plugin_name": "postgresql-database-plugin", "allowed_roles": ["shop", "web"],
             "connection_url": postgres.url(), "username": MAKER, "password": PASSWORD,
         });
         bed.admin.write("database/config/shop", config).await;
         let make = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
         let role = json!({ "db_name": "shop", "creation_statements": [make], "default_ttl": "1h" });
-        bed.admin.write("database/roles/shop", role).await;
+        for name in ["shop", "web"] {
+            bed.admin.write(&format!("database/roles/{name}"), role.clone()).await;
+        }
         postgres
     };
     DATABASE.get_or_init(start).await
@@ -64,4 +67,14 @@ async fn s_07_database_static_secret_and_certificate_are_one_volume() {
         assert!(reply["data"]["certificate"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
         assert_eq!(node.front.count("login"), 1, "{:?}", node.front.counts());
     }
+}
+
+#[tokio::test]
+async fn the_example_with_a_database_mounts_as_it_is() {
+    let postgres = database().await;
+    let node = examples::node().await;
+    let out = examples::mounted(&node, "vault-database").await;
+    let read = |path: &str| std::fs::read_to_string(out.join(path)).unwrap();
+    let user = read("username");
+    assert_eq!(postgres.log_in(&user, &read("password")), Some(user));
 }

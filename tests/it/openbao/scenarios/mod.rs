@@ -15,6 +15,7 @@ use latchkey::driver::{Pod, request};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
+pub(super) use self::basic::good_for;
 pub(super) use self::versions::write_key;
 use super::bed::{Bed, JWT, bed};
 use super::node::{Node, owned};
@@ -87,7 +88,7 @@ fn text(file: &(u32, Vec<u8>)) -> &str {
 }
 
 /// The shared bed with what the scenarios read: secrets, an authority, and a role for each kind of account.
-async fn furnished() -> &'static Bed {
+pub(super) async fn furnished() -> &'static Bed {
     static FURNISHED: OnceCell<()> = OnceCell::const_new();
     let bed = bed().await;
     FURNISHED.get_or_init(|| furnish(bed)).await;
@@ -105,7 +106,9 @@ async fn furnish(bed: &Bed) {
     admin.write("sys/mounts/pki", json!({ "type": "pki" })).await;
     admin.write("pki/root/generate/internal", json!({ "common_name": DOMAIN, "ttl": "24h" })).await;
     let role = json!({ "allowed_domains": DOMAIN, "allow_subdomains": true, "max_ttl": "12h" });
-    admin.write("pki/roles/shop", role).await;
+    for name in ["shop", "web"] {
+        admin.write(&format!("pki/roles/{name}"), role.clone()).await;
+    }
     let (kv, pki) = (("secret/data/shop/*", "read"), ("pki/issue/shop", "update"));
     let db = ("database/creds/shop", "read");
     for (role, paths) in
