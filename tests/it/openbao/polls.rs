@@ -3,13 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use latchkey::driver::Mounted;
 use serde_json::json;
 
 use super::bed::bed;
 use super::node::{Counted, holding};
 use super::scenarios::write_key;
-use crate::support::agent::files;
 
 const OBJECTS: &str = "- { objectName: two.json, secretPath: secret/data/app/polled }\n\
                        - { objectName: one.json, secretPath: kv1/app/polled }\n\
@@ -19,12 +17,6 @@ const OBJECTS: &str = "- { objectName: two.json, secretPath: secret/data/app/pol
 async fn nodes(key: &std::path::Path) -> [Counted; 2] {
     let more = format!("versions: {{ keyFile: {} }}\n", key.display());
     [Counted::start(", fresh: 0s", &more).await, Counted::start(", fresh: 0s", &more).await]
-}
-
-fn read(mounted: &Mounted) -> (Vec<(String, u32, Vec<u8>)>, Vec<(String, String)>) {
-    let files = files(mounted);
-    let files = files.into_iter().map(|(path, (mode, bytes))| (path.to_owned(), mode, bytes.to_vec()));
-    (files.collect(), mounted.versions.clone())
 }
 
 #[tokio::test]
@@ -59,10 +51,11 @@ async fn sixty_polls_by_two_nodes_and_a_restart_between_give_the_same_bytes_and_
                 nodes[0].restart();
             }
             let at = poll % 2;
-            let seen = read(&nodes[at].delivered(provider, &pods[at], &parameters).await);
-            assert_eq!((seen.0.len(), seen.1.len()), (3, 3));
-            let first = first.get_or_insert_with(|| seen.clone());
-            assert!(seen == *first, "{provider}, poll {poll}: {:?}\nand at first: {:?}", seen.1, first.1);
+            let seen = nodes[at].delivered(provider, &pods[at], &parameters).await;
+            assert_eq!((seen.files.len(), seen.versions.len()), (3, 3));
+            let first = first.get_or_insert_with(|| (seen.files.clone(), seen.versions.clone()));
+            assert_eq!(seen.versions, first.1, "{provider}, poll {poll}");
+            assert_eq!(seen.files, first.0, "{provider}, poll {poll}");
         }
         for node in &nodes {
             // Nobody answered from memory.
@@ -73,13 +66,15 @@ async fn sixty_polls_by_two_nodes_and_a_restart_between_give_the_same_bytes_and_
         let before = first.unwrap();
         let mut after = Vec::new();
         for (node, pod) in nodes.iter().zip(&pods) {
-            after.push(read(&node.delivered(provider, pod, &parameters).await));
+            after.push(node.delivered(provider, pod, &parameters).await);
         }
-        assert!(after[0] == after[1], "{provider}: both nodes tell of the change alike");
-        for ((file, old), (version, was)) in
-            after[0].0.iter().zip(&before.0).zip(after[0].1.iter().zip(&before.1))
-        {
-            assert!(file.2 != old.2 && version.1 != was.1, "{provider}: {} has changed", file.0);
+        let [one, two] = &after[..] else { panic!("two nodes") };
+        assert!(one.files == two.files && one.versions == two.versions, "{provider}: both tell of it alike");
+        for (file, old) in one.files.iter().zip(&before.0) {
+            assert_ne!(file.2, old.2, "{provider}: {} has changed", file.0);
+        }
+        for (version, old) in one.versions.iter().zip(&before.1) {
+            assert_ne!(version.1, old.1, "{provider}: {} has changed", version.0);
         }
     }
 }

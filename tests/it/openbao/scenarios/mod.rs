@@ -78,7 +78,9 @@ impl Class {
     async fn refused(&self, node: &Node, pod: &Pod) -> (&'static str, String) {
         match self.volume(node, pod).publish().await {
             Outcome::Failed(refusal) => (refusal.name(), refusal.text),
-            outcome => panic!("{}: {outcome:?}", self.provider),
+            outcome @ (Outcome::Asked(_) | Outcome::Skipped | Outcome::Masked(_)) => {
+                panic!("{}: {outcome:?}", self.provider)
+            }
         }
     }
 }
