@@ -101,10 +101,10 @@ fn blocks() -> Vec<String> {
 }
 
 /// The classes that read a server: whoever has one mounts them. Here their plans are judged.
-const REMOTE: &str = "vault";
+const REMOTE: [&str; 2] = ["vault", "openbao"];
 
 fn of_local_store() -> Vec<String> {
-    manifests().into_iter().filter(|name| !name.starts_with(REMOTE)).collect()
+    manifests().into_iter().filter(|name| !REMOTE.iter().any(|store| name.starts_with(store))).collect()
 }
 
 fn manifests() -> Vec<String> {
@@ -193,6 +193,12 @@ fn the_page_names_every_example() {
     for name in of_local_store() {
         assert!(blocks()[1].contains(&format!("-f examples/{name} ")), "{name} is not mounted by a test");
     }
+}
+
+#[cfg(feature = "vault")]
+#[test]
+fn nothing_is_to_be_said_against_any_example() {
+    ended_well(&Shell::new().run("exec latchkey lint examples"));
 }
 
 #[cfg(feature = "vault")]

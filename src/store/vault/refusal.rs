@@ -235,10 +235,11 @@ impl Server<'_> {
     }
 }
 
-/// How long the server asks to wait, where it says so in seconds.
+/// How long the server asks to wait, where it says so in seconds. These servers cut what is left down to whole ones, and say
+/// `0` during the last: asked again at once, they refuse again.
 fn pause(reply: &Reply) -> Option<Duration> {
     let seconds = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+    Some(Duration::from_secs(seconds.max(1).into()))
 }
 
 /// The errors and warnings of a body; `None` where it is not this kind of server's.

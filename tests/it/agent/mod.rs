@@ -1,5 +1,7 @@
 //! Ring 3: the whole agent, as a process, spoken to by a client that behaves like the driver.
 
+#[cfg(feature = "vault")]
+mod alerts;
 mod canary;
 #[cfg(feature = "vault")]
 mod canary_vault;

@@ -3,6 +3,7 @@
 mod args;
 mod hardening;
 mod objects;
+mod page;
 mod parameters;
 mod paths;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::admin::Admin;
 use super::cluster::{AUDIENCE, Cluster, REVIEWER};
 use super::front::Front;
-use super::server::{Server, Storage};
+use super::server::{Clients, Server, Storage};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -20,7 +20,7 @@ pub(super) struct Bed {
 /// The bed that all tests share.
 pub(super) async fn bed() -> &'static Bed {
     static BED: OnceCell<Bed> = OnceCell::const_new();
-    BED.get_or_init(|| Bed::start(Storage::Memory)).await
+    BED.get_or_init(|| Bed::start(Storage::Memory, Clients::Any)).await
 }
 
 /// The kubernetes auth mount, the two jwt ones, and the namespace.
@@ -30,8 +30,8 @@ pub(super) const DISCOVERY: &str = "jwt-discovery";
 pub(super) const NAMESPACE: &str = "team";
 
 impl Bed {
-    pub(super) async fn start(storage: Storage) -> Self {
-        let (cluster, server) = (Cluster::start(), Server::start(storage).await);
+    pub(super) async fn start(storage: Storage, clients: Clients) -> Self {
+        let (cluster, server) = (Cluster::start(), Server::start(storage, clients).await);
         let bed = Self { admin: server.admin(), cluster, server };
         bed.furnish().await;
         bed
@@ -39,7 +39,7 @@ impl Bed {
 
     /// A proxy of one's own before the server.
     pub(super) fn front(&self) -> Front {
-        Front::start(&self.server.url(), &self.server.ca())
+        Front::start(&self.server)
     }
 
     /// Mounts, policies and roles, outside the namespace and in it.
@@ -83,7 +83,15 @@ impl Bed {
 
     /// A policy that permits reads below these paths.
     pub(super) async fn policy(&self, admin: &Admin, name: &str, paths: &[&str]) {
-        let rule = |path: &&str| format!("path \"{path}\" {{ capabilities = [\"read\"] }}\n");
+        let reads: Vec<_> = paths.iter().map(|path| (*path, "read")).collect();
+        self.allow(admin, name, &reads).await;
+    }
+
+    /// A policy that permits one operation below each of these paths.
+    pub(super) async fn allow(&self, admin: &Admin, name: &str, paths: &[(&str, &str)]) {
+        let rule = |(path, operation): &(&str, &str)| {
+            format!("path \"{path}\" {{ capabilities = [\"{operation}\"] }}\n")
+        };
         let policy: String = paths.iter().map(rule).collect();
         admin.write(&format!("sys/policies/acl/{name}"), json!({ "policy": policy })).await;
     }
@@ -112,7 +120,8 @@ impl Bed {
         admin.write(&format!("auth/{KUBERNETES}/role/{name}"), role).await;
     }
 
-    async fn jwt_role(&self, mount: &str, name: &str, subject: &str) {
+    /// A role of a jwt mount for one account, with the policy of its own name.
+    pub(super) async fn jwt_role(&self, mount: &str, name: &str, subject: &str) {
         let role = json!({
             "role_type": "jwt", "user_claim": "sub", "bound_audiences": [AUDIENCE], "bound_subject": subject,
             "claim_mappings": { "/kubernetes.io/namespace": "namespace" }, "token_policies": [name], "token_ttl": "1h",

@@ -2,12 +2,12 @@
 //! run side by side do not count each other's requests. It may be slow, and it may answer in the server's place.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use latchkey::model::{Endpoint, Origin};
 use reqwest::Method;
 
+use super::server::Server;
 use crate::testkit::{Reply, Request, Testkit};
 
 pub(super) struct Front {
@@ -17,12 +17,11 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Before the server at this address, whose authority is in this file.
-    pub(super) fn start(target: &str, ca: &Path) -> Self {
-        let ca = reqwest::Certificate::from_pem(&std::fs::read(ca).expect("a file")).expect("a certificate");
-        let http = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build().expect("a client");
+    /// Before this server.
+    pub(super) fn start(server: &Server) -> Self {
+        let (target, http) = (server.url(), server.client().build().expect("a client"));
         let (kit, counts) = (Testkit::start(), Arc::<Mutex<BTreeMap<String, usize>>>::default());
-        let (counting, target) = (Arc::clone(&counts), target.to_owned());
+        let counting = Arc::clone(&counts);
         kit.route_async("*", move |request| {
             let short = request.path.strip_prefix("/v1/").unwrap_or(&request.path);
             *counting.lock().unwrap().entry(format!("{} {short}", request.method)).or_default() += 1;
@@ -30,6 +29,13 @@ impl Front {
             async move { pass(&http, &target, request).await.unwrap_or_else(|| Reply::text(502, "")) }
         });
         Self { kit, counts }
+    }
+
+    /// A client that trusts it.
+    pub(super) fn client(&self) -> reqwest::ClientBuilder {
+        let ca = std::fs::read(self.kit.ca()).expect("a file");
+        let ca = reqwest::Certificate::from_pem(&ca).expect("a certificate");
+        reqwest::Client::builder().tls_certs_only([ca]).no_proxy()
     }
 
     pub(super) fn url(&self) -> String {

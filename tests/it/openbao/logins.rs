@@ -81,8 +81,7 @@ async fn policies_bind_and_namespaces_are_apart() {
 async fn a_front_counts_what_passes_and_nothing_else() {
     let bed = bed().await;
     let (front, beside) = (bed.front(), bed.front());
-    let ca = std::fs::read(front.kit.ca()).unwrap();
-    let through = Admin::new(&front.url(), &ca, "");
+    let through = Admin::new(front.client(), &front.url(), "");
     let (status, reply) = through.log_in(KUBERNETES, "app", &bed.cluster.token("app")).await;
     assert_eq!(status, 200, "{reply}");
     let pod = through.holding(reply["auth"]["client_token"].as_str().unwrap());

@@ -1,13 +1,19 @@
-//! Ring 4: a real OpenBao server, with the logins that clusters use. `tests/run --ring openbao` gets the program; the
-//! tests here fail without it, and no other ring runs them.
+//! Ring 4: a real OpenBao server, with the logins that clusters use, and a real PostgreSQL behind its database engine.
+//! `tests/run --ring openbao` gets the programs; the tests here fail without them, and no other ring runs them.
 
 mod admin;
 mod bed;
 mod cluster;
 mod contract;
+mod examples;
 mod front;
 mod logins;
 mod mounts;
+mod mutual;
+mod node;
 mod outages;
+mod polls;
+mod postgres;
+mod scenarios;
 mod server;
 mod store;

@@ -1,94 +1,18 @@
 //! The whole agent before the real server: classes of the Vault and the OpenBao provider as they are, and our own.
 //! What is asked of the server is counted at the server's side.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use latchkey::clock::{Clock, Wall};
-use latchkey::driver::{Client, Flavour, Limit, Mounted, Pod, PodToken, Refusal, request};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tonic::Code;
 
 use super::bed::bed;
 use super::cluster::{AUDIENCE, forged};
-use super::front::Front;
-use crate::support::agent::{Agent, files, pod, shipped};
+use super::node::{Counted, claims, holding, with_token};
+use crate::support::agent::files;
 use crate::support::contract::nowhere;
-use crate::support::issuer::now;
-
-/// An agent whose store `vault` is a proxy of its own before the shared server.
-struct Node {
-    agent: Agent,
-    front: Front,
-}
-
-impl Node {
-    /// With these further settings of the store, and further sections of the configuration.
-    async fn start(settings: &str, more: &str) -> Self {
-        let (mut agent, front) = (Agent::prepare(shipped()), bed().await.front());
-        let (url, ca) = (front.url(), front.kit.ca());
-        let store = format!("address: \"{url}\", ca: {}, audience: {AUDIENCE}", ca.display());
-        let text = format!(
-            "stores:\n  vault: {{ {store}{settings} }}\n  openbao: {{ {store}{settings} }}\naudit:\n  sink: {}\n{more}",
-            agent.path("audit.jsonl").display(),
-        );
-        std::fs::write(agent.path("latchkey.yaml"), text).unwrap();
-        agent.providers = "latchkey,vault,openbao";
-        agent.run();
-        Self { agent, front }
-    }
-
-    /// A mount on a provider's socket, of a class with these parameters.
-    async fn mount(
-        &self,
-        provider: &str,
-        pod: &Pod,
-        parameters: &[(&str, &str)],
-    ) -> Result<Mounted, Refusal> {
-        let parameters =
-            parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let socket = self.agent.path(&format!("sockets/{provider}.sock"));
-        let mut client = Client::new(socket, Clock::system()).limit(Limit::None);
-        client.mount(request("class", &parameters, pod, &Flavour::Driver16), Some(KUBELET)).await
-    }
-
-    /// A mount that is delivered.
-    async fn delivered(&self, provider: &str, pod: &Pod, parameters: &[(&str, &str)]) -> Mounted {
-        let answer = self.mount(provider, pod, parameters).await;
-        answer.map_err(|refusal| format!("{}: {}", refusal.name(), refusal.text)).expect("it is delivered")
-    }
-
-    /// A mount that is refused: its code and text.
-    async fn refused(&self, provider: &str, pod: &Pod, parameters: &[(&str, &str)]) -> (Code, String) {
-        let refusal = self.mount(provider, pod, parameters).await.err().expect("it is refused");
-        (Code::from_i32(refusal.code), refusal.text)
-    }
-}
-
-/// The pod `web/ACCOUNT-NUMBER` with a token that the server takes.
-async fn holding(account: &str, number: usize) -> Pod {
-    let claims = claims(account, number).await;
-    with_token(account, number, bed().await.cluster.sign(&claims))
-}
-
-async fn claims(account: &str, number: usize) -> Value {
-    let mut claims = bed().await.cluster.claims(account);
-    let pod = with_token(account, number, String::new());
-    claims["kubernetes.io"]["pod"] = json!({ "name": pod.name, "uid": pod.uid });
-    claims
-}
-
-fn with_token(account: &str, number: usize, token: String) -> Pod {
-    let mut pod = pod(account);
-    pod.name = format!("{account}-{number}");
-    pod.uid = format!("00000000-0000-4000-8000-{number:012}");
-    let expires = Wall::from_seconds(now() + 3600);
-    pod.tokens.insert(AUDIENCE.to_owned(), PodToken { token, expires });
-    pod
-}
 
 /// An object `NAME-0`, `NAME-1` … each, with that many values in the server.
 async fn objects(name: &str, count: usize) -> String {
@@ -103,7 +27,7 @@ async fn objects(name: &str, count: usize) -> String {
 
 #[tokio::test]
 async fn a_class_of_the_vault_provider_is_mounted_as_it_is() {
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     bed().await.admin.write("kv1/app/upstream", json!({ "user": "web", "port": 5432 })).await;
     bed().await.admin.write("secret/data/app/upstream", json!({ "data": { "cert": "Y2VydA==" } })).await;
     let objects = "- objectName: user\n  secretPath: kv1/app/upstream\n  secretKey: user\n  filePermission: 0400\n\
@@ -128,7 +52,7 @@ async fn a_class_of_the_vault_provider_is_mounted_as_it_is() {
 
 #[tokio::test]
 async fn a_class_of_the_openbao_provider_is_mounted_through_a_jwt_mount() {
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     let objects = objects("openbao", 1).await;
     let url = node.front.url();
     let parameters = [
@@ -145,7 +69,7 @@ async fn a_class_of_the_openbao_provider_is_mounted_through_a_jwt_mount() {
 
 #[tokio::test]
 async fn our_own_class_names_the_store() {
-    let node = Node::start(", role: app", "").await;
+    let node = Counted::start(", role: app", "").await;
     objects("native", 2).await;
     let secrets = "a: { store: vault, path: secret/data/app/native-0 }\nb: { store: vault, path: secret/data/app/native-1 }\n";
     let parameters = [("secrets", secrets), ("files", "first: a.value\nsecond: b.value\n")];
@@ -157,10 +81,10 @@ async fn our_own_class_names_the_store() {
 
 #[tokio::test]
 async fn the_servers_words_are_in_the_pods_event_and_its_token_is_not() {
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     let objects = objects("refused", 1).await;
     let parameters = [("roleName", "app"), ("objects", objects.as_str())];
-    let fake = forged(&claims("app", 3).await);
+    let fake = forged(&claims(bed().await, "app", 3));
     for (pod, words) in [
         (holding("stranger", 2).await, "service account name not authorized"),
         (with_token("app", 3, fake), "permission denied"),
@@ -177,7 +101,7 @@ async fn the_servers_words_are_in_the_pods_event_and_its_token_is_not() {
 
 #[tokio::test]
 async fn every_object_that_fails_is_named() {
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     let mut objects = objects("partly", 1).await;
     objects += "- objectName: gone\n  secretPath: secret/data/app/partly-gone\n  secretKey: value\n\
                 - objectName: denied\n  secretPath: secret/data/other/partly\n  secretKey: value\n";
@@ -189,7 +113,7 @@ async fn every_object_that_fails_is_named() {
 
 #[tokio::test]
 async fn polls_of_what_is_fresh_reach_nobody() {
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     let objects = objects("fresh", 4).await;
     let (pod, parameters) = (holding("app", 1).await, [("roleName", "app"), ("objects", objects.as_str())]);
     let first = node.delivered("vault", &pod, &parameters).await;
@@ -203,7 +127,7 @@ async fn polls_of_what_is_fresh_reach_nobody() {
 
 #[tokio::test]
 async fn a_session_that_ends_is_followed_by_another() {
-    let node = Node::start(", fresh: 0s", "").await;
+    let node = Counted::start(", fresh: 0s", "").await;
     bed()
         .await
         .role(
@@ -238,7 +162,7 @@ async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
     // One at a time: each wants the machine for itself.
     static STORM: Mutex<()> = Mutex::const_new(());
     let _alone = STORM.lock().await;
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     let objects = objects(name, 4).await;
     let mut pods = Vec::new();
     for number in 0..PODS {
@@ -262,7 +186,7 @@ async fn storm(name: &str, account: impl Fn(usize) -> String, reads: usize) {
 
 #[tokio::test]
 async fn an_address_that_is_not_permitted_is_never_connected_to() {
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     let elsewhere = bed().await.front();
     let objects = objects("permitted", 1).await;
     let url = elsewhere.url();
@@ -273,47 +197,10 @@ async fn an_address_that_is_not_permitted_is_never_connected_to() {
     assert_eq!((elsewhere.kit.connections(), node.front.kit.connections()), (0, 0));
 }
 
-/// The examples, as they are, by the command, as an administrator runs it.
-#[tokio::test]
-async fn the_examples_for_vault_mount_as_they_are() {
-    let (node, bed) = (Node::start("", "").await, bed().await);
-    let db = json!({ "data": { "username": "web", "password": "s3cr3t" } });
-    bed.admin.write("secret/data/db", db).await;
-    bed.admin.write("secret/data/stripe", json!({ "data": { "key": "sk" } })).await;
-    bed.policy(&bed.admin, "web", &["secret/data/db", "secret/data/stripe"]).await;
-    let bound = json!({ "bound_service_account_namespaces": ["shop"] });
-    bed.role(&bed.admin, "web", &["web"], bound).await;
-    let mut claims = bed.cluster.claims("web");
-    claims["sub"] = json!("system:serviceaccount:shop:web");
-    claims["kubernetes.io"] = json!({ "namespace": "shop", "serviceaccount": { "name": "web", "uid": "u" } });
-    std::fs::write(node.agent.path("token"), bed.cluster.sign(&claims)).unwrap();
-    for example in ["vault", "vault-native"] {
-        let (class, out) = (format!("examples/{example}.yaml"), node.agent.path(example));
-        std::fs::create_dir(&out).unwrap();
-        command(&node, class.as_ref(), "web", &out).await;
-        let read = |path: &str| std::fs::read_to_string(out.join(path)).unwrap();
-        assert_eq!([read("db/username"), read("db/password")], ["web", "s3cr3t"]);
-        let stripe: Value = serde_json::from_str(&read("stripe.json")).unwrap();
-        assert_eq!((&stripe["data"]["data"]["key"], &stripe["request_id"]), (&"sk".into(), &"".into()));
-    }
-}
-
-/// Runs `latchkey mount` with the token of the node's folder, and expects it to succeed.
-async fn command(node: &Node, class: &Path, account: &str, out: &Path) {
-    let at = |name: &str| node.agent.path(name);
-    let mut command = Command::new(shipped());
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.arg("mount").arg("-f").arg(class).arg("--config").arg(at("latchkey.yaml"));
-    command.args(["-s", account, "--token"]).arg(format!("{AUDIENCE}={}", at("token").display()));
-    command.arg("--out").arg(out).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// The command, as an administrator runs it on a manifest.
 #[tokio::test]
 async fn the_command_mounts_a_class_of_the_vault_provider() {
-    let node = Node::start("", "").await;
+    let node = Counted::start("", "").await;
     let objects = objects("command", 1).await;
     let at = |name: &str| node.agent.path(name);
     let indented = objects.replace('\n', "\n      ");
@@ -325,12 +212,10 @@ async fn the_command_mounts_a_class_of_the_vault_provider() {
     let pod = holding("app", 1).await;
     std::fs::write(at("token"), &pod.tokens[AUDIENCE].token).unwrap();
     std::fs::create_dir(at("out")).unwrap();
-    command(&node, &at("class.yaml"), "app", &at("out")).await;
+    node.command(&at("class.yaml"), "app", &at("out")).await;
     assert_eq!(std::fs::read(at("out").join("o0")).unwrap(), b"command 0");
     assert_eq!(node.front.count("login"), 1);
 }
 
-/// kubelet's time for a publish.
-const KUBELET: Duration = Duration::from_secs(120);
 /// Pods of a full node.
 const PODS: usize = 110;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use latchkey::model::{Address, Endpoint, Origin, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustix::process::{Pid, Signal};
 use serde_json::json;
 
 use super::admin::Admin;
@@ -24,6 +25,15 @@ pub(super) enum Storage {
     Disk,
 }
 
+/// Whom it takes connections from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clients {
+    /// Anyone.
+    Any,
+    /// Those who show a certificate of its authority.
+    Certified,
+}
+
 pub(super) struct Server {
     address: SocketAddr,
     folder: PathBuf,
@@ -34,12 +44,13 @@ pub(super) struct Server {
 
 impl Server {
     /// A server that is initialised and unsealed.
-    pub(super) async fn start(storage: Storage) -> Self {
+    pub(super) async fn start(storage: Storage, clients: Clients) -> Self {
         let folder = tempfile::Builder::new().prefix("openbao").tempdir().expect("a folder").keep();
         let address = free_address();
         certify(address.ip(), &folder);
         std::fs::create_dir(folder.join("data")).expect("a folder");
-        std::fs::write(folder.join("bao.hcl"), configuration(&folder, address, storage)).expect("a file");
+        std::fs::write(folder.join("bao.hcl"), configuration(&folder, address, storage, clients))
+            .expect("a file");
         let mut server = Self { address, folder, guard: None, unseal: String::new(), root: String::new() };
         server.run().await;
         let admin = server.admin();
@@ -89,9 +100,35 @@ impl Server {
         }
     }
 
+    /// Stops the process where it stands, as a machine does that is out of memory: whoever speaks to it waits.
+    pub(super) fn hang(&self) {
+        rustix::process::kill_process(self.process(), Signal::STOP).expect("it can be stopped");
+    }
+
+    /// Lets it go on.
+    pub(super) fn wake(&self) {
+        rustix::process::kill_process(self.process(), Signal::CONT).expect("it goes on");
+    }
+
+    /// The server itself, which is the one child of its guard.
+    fn process(&self) -> Pid {
+        let guard = self.guard.as_ref().expect("it runs").id();
+        let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children"));
+        let pid = children.expect("it has children").trim().parse().expect("one child");
+        Pid::from_raw(pid).expect("a pid")
+    }
+
     pub(super) fn admin(&self) -> Admin {
-        let ca = std::fs::read(self.ca()).expect("the authority's certificate");
-        Admin::new(&self.url(), &ca, &self.root)
+        Admin::new(self.client(), &self.url(), &self.root)
+    }
+
+    /// A client that trusts it, and shows a certificate that it takes.
+    pub(super) fn client(&self) -> reqwest::ClientBuilder {
+        let read = |name: &str| std::fs::read(self.folder.join(name)).expect("a file");
+        let ca = reqwest::Certificate::from_pem(&read("ca.pem")).expect("a certificate");
+        let own = [read("client.pem"), read("client.key")].concat();
+        let own = reqwest::Identity::from_pem(&own).expect("a certificate with its key");
+        reqwest::Client::builder().tls_certs_only([ca]).identity(own).no_proxy()
     }
 
     pub(super) fn url(&self) -> String {
@@ -133,23 +170,23 @@ fn program() -> PathBuf {
     })
 }
 
-/// Writes a certificate for this address, its key, and the certificate of the authority that signed it.
+/// Writes the certificate of an authority, and what it signed: a certificate for this address, and one for its clients.
 fn certify(ip: IpAddr, folder: &Path) {
     let mut authority = CertificateParams::new(Vec::new()).expect("no names");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = || KeyPair::generate().expect("a key");
     let authority = CertifiedIssuer::self_signed(authority, key()).expect("an authority");
-    let own = key();
-    let params = CertificateParams::new(vec![ip.to_string()]).expect("a name");
-    let certificate = params.signed_by(&own, &authority).expect("a certificate");
-    for (name, text) in
-        [("ca.pem", authority.pem()), ("tls.pem", certificate.pem()), ("tls.key", own.serialize_pem())]
-    {
-        std::fs::write(folder.join(name), text).expect("a file");
+    std::fs::write(folder.join("ca.pem"), authority.pem()).expect("a file");
+    for (name, whom) in [("tls", ip.to_string()), ("client", "latchkey".to_owned())] {
+        let own = key();
+        let params = CertificateParams::new(vec![whom]).expect("a name");
+        let certificate = params.signed_by(&own, &authority).expect("a certificate");
+        std::fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("a file");
+        std::fs::write(folder.join(format!("{name}.key")), own.serialize_pem()).expect("a file");
     }
 }
 
-fn configuration(folder: &Path, address: SocketAddr, storage: Storage) -> String {
+fn configuration(folder: &Path, address: SocketAddr, storage: Storage, clients: Clients) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
     let storage = match storage {
         Storage::Memory => "storage \"inmem\" {}".to_owned(),
@@ -161,9 +198,16 @@ fn configuration(folder: &Path, address: SocketAddr, storage: Storage) -> String
             address.ip(),
         ),
     };
+    let clients = match clients {
+        Clients::Any => String::new(),
+        Clients::Certified => format!(
+            "  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{}\"\n",
+            at("ca.pem")
+        ),
+    };
     format!(
         "{storage}\nui = false\napi_addr = \"https://{address}\"\nlistener \"tcp\" {{\n  address = \"{address}\"\n  \
-         cluster_address = \"{}:0\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n}}\n",
+         cluster_address = \"{}:0\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n{clients}}}\n",
         address.ip(),
         at("tls.pem"),
         at("tls.key"),
