@@ -25,6 +25,7 @@ mod examples;
 #[cfg(feature = "vault")]
 mod faults;
 mod go;
+mod image;
 mod layers;
 mod lint;
 mod local;
