@@ -205,7 +205,98 @@ fn it_runs_on_every_linux_node_and_is_evicted_last() {
     // With a key or an effect beside it, it would tolerate some taints only.
     assert_eq!(keys.collect::<Vec<_>>(), [(Some("operator"), Some("Exists"))]);
     assert_eq!(at(&pod, "nodeSelector").get("kubernetes.io/os").and_then(Node::text), Some("linux"));
-    assert!(find(&document("DaemonSet"), "spec/updateStrategy/rollingUpdate/maxUnavailable").is_some());
+}
+
+#[test]
+fn an_update_starts_the_new_pod_of_a_node_before_it_ends_the_old_one() {
+    let set = document("DaemonSet");
+    assert_eq!(text(&set, "spec/updateStrategy/type"), "RollingUpdate");
+    assert_eq!(text(&set, "spec/updateStrategy/rollingUpdate/maxUnavailable"), "0");
+    let surge = text(&set, "spec/updateStrategy/rollingUpdate/maxSurge");
+    assert!(surge.trim_end_matches('%').parse::<u32>().unwrap() > 0, "{surge}");
+    // Two pods of one node at once: neither may hold what there is once on a node. The host's network is ruled out above.
+    assert!(list(&container(), "ports").iter().all(|port| find(port, "hostPort").is_none()));
+}
+
+/// The commands of `docs/INSTALL.md` that are there to be run.
+fn commands() -> Vec<String> {
+    let page = fs::read_to_string(top().join("docs/INSTALL.md")).unwrap();
+    let commands = page.lines().filter_map(|line| line.trim_start().strip_prefix("$ "));
+    commands.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_commands_of_the_page_name_what_the_manifests_have() {
+    let set = document("DaemonSet");
+    let (name, namespace) = (text(&set, "metadata/name"), text(&set, "metadata/namespace"));
+    let port = text(named(list(&container(), "ports"), "admin"), "containerPort").to_owned();
+    let label =
+        at(&set, "spec/selector/matchLabels").get("app.kubernetes.io/name").and_then(Node::text).unwrap();
+    let mut seen = [false; 6];
+    for command in commands() {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let mut check = |which: usize, holds: bool| {
+            seen[which] = true;
+            assert!(holds, "{command}");
+        };
+        let after = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1));
+        if words.iter().any(|word| word.starts_with("daemonset/") && !word.ends_with(".yaml")) {
+            check(
+                0,
+                words.contains(&format!("daemonset/{name}").as_str()) && after("-n") == Some(&namespace),
+            );
+        }
+        if command.contains("secret ") {
+            let secret = text(named(list(&pod(), "volumes"), "store"), "secret/secretName").to_owned();
+            check(1, words.contains(&secret.as_str()) && after("-n") == Some(&namespace));
+        }
+        if let Some(path) = after("-f").filter(|_| words[0] == "kubectl") {
+            check(2, top().join(path).is_file());
+        }
+        if words[0].starts_with("image/") {
+            check(3, top().join(words[0]).is_file());
+        }
+        if command.contains("/proxy/metrics") {
+            check(
+                4,
+                command.contains(&format!(":{port}/proxy")) && command.contains(&format!("name={label} ")),
+            );
+        }
+        if let Some((_, patch)) = command.split_once(" -p '") {
+            let patch: serde_json::Value = serde_json::from_str(patch.trim_end_matches('\'')).unwrap();
+            let audiences = patch["spec"]["tokenRequests"].as_array().unwrap();
+            check(
+                5,
+                audiences.iter().all(|one| ["vault", "openbao"].contains(&one["audience"].as_str().unwrap())),
+            );
+        }
+    }
+    assert_eq!(seen, [true; 6], "a kind of command that the page has no more");
+}
+
+#[test]
+fn the_image_is_imported_under_the_name_that_the_manifest_has() {
+    let read = |path: &str| fs::read_to_string(top().join(path)).unwrap();
+    let image = text(&container(), "image").to_owned();
+    assert!(read("docs/INSTALL.md").contains(&format!("`{image}`")));
+    // Without a registry in it, a name means Docker's library.
+    let (name, version) = image.split_once(':').unwrap();
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    assert!(read("image/build").contains(&format!("name=docker.io/library/{name}:$version ")));
+    // What the page executes in the container is its entry point.
+    assert!(commands().iter().any(|command| command.contains(&format!("daemonset/{name} -- /{name} "))));
+    assert!(read("image/pack").contains(&format!("PROGRAM = \"{name}\"")));
+}
+
+#[test]
+fn the_configuration_on_the_page_is_one() {
+    let page = fs::read_to_string(top().join("docs/INSTALL.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        config::parse(block, |_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod examples;
 #[cfg(feature = "vault")]
 mod faults;
 mod go;
+mod image;
 mod layers;
 mod lease;
 mod lint;
