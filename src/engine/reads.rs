@@ -8,14 +8,14 @@ use futures_util::future::{join, join_all};
 
 use super::fetch::{Got, Group, Visit, Wanted};
 use super::flight::{Boarded, Waiting};
-use super::identity::at_store;
+use super::identity::{Evidence, at_store};
 use super::objects::{Key, Landed};
 use super::wire::{Answer, Errand, Reading};
 use super::{Engine, bug};
 use crate::audit;
 use crate::error::{Fault, Reason, Retry};
 use crate::model::Material;
-use crate::store::{Authority, Proof, Session};
+use crate::store::{Authority, Session};
 
 /// How a mount comes by an object.
 enum Step {
@@ -37,7 +37,7 @@ impl Engine {
         visit: &Visit<'_>,
         errand: &Errand,
         mut session: Arc<Session>,
-        proof: Proof<'_>,
+        evidence: &Evidence,
         wanted: &[Wanted<'_>],
     ) -> Group {
         let mut keys = keys(errand, session.authority, wanted);
@@ -62,7 +62,7 @@ impl Engine {
                 let renew = !renewed && !doubted.is_empty();
                 if renew && errand.memory.sessions.expel(&errand.principal, &session, now) {
                     renewed = true;
-                    session = match self.session(visit, errand, proof).await {
+                    session = match self.session(visit, errand, evidence).await {
                         Ok(session) => session,
                         Err(fault) => return self.without(visit, errand, wanted, fault),
                     };

@@ -164,6 +164,7 @@ impl World {
             stores: BTreeMap::from([(name, Arc::clone(&backend) as Arc<dyn Store>)]),
             catalog: Catalog::new([entry]),
             policy: Policy::default(),
+            issuer: None,
             version_key: VersionKey(DigestKey::random()),
             limits: Limits { keep: setup.keep, ..Limits::default() },
             metrics: metrics.clone(),
