@@ -1,6 +1,7 @@
 //! Where the key of object versions comes from, and the look at whether it is another one by now. Nobody's mount waits
 //! for that.
 
+use std::future::pending;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,9 @@ impl Versions {
     /// Hands every key that is another one to `take`, for as long as the agent runs. Where it cannot be had, the one that
     /// there is goes on.
     pub async fn follow(mut self, take: impl Fn(VersionKey) + Sync) {
+        if matches!(self.source, Source::Own) {
+            return pending().await;
+        }
         loop {
             let clock = self.clock;
             clock.sleep(self.pause()).await;
@@ -134,7 +138,9 @@ impl Versions {
             }
             Err(problem) => {
                 if self.told.as_ref() != Some(&problem) {
-                    tracing::error!("the key of object versions cannot be read, and the last one goes on: {problem}");
+                    tracing::error!(
+                        "the key of object versions cannot be read, and the last one goes on: {problem}"
+                    );
                     self.told = Some(problem);
                 }
             }

@@ -23,6 +23,7 @@ const KEY_BYTES: usize = 32;
 
 #[derive(Deserialize)]
 struct Found<'a> {
+    kind: &'a str,
     /// Base64, which needs no escapes, so that nothing is copied.
     #[serde(borrow, default)]
     data: Option<BTreeMap<&'a str, &'a str>>,
@@ -59,7 +60,8 @@ impl Cluster {
             404 => return Ok(None),
             _ => return Err(self.refusal(&Purpose::Key { name, verb: "read" }, &reply)),
         }
-        let found: Found<'_> = serde_json::from_slice(reply.body.expose()).map_err(|_| {
+        let found = serde_json::from_slice(reply.body.expose()).ok();
+        let found = found.filter(|found: &Found<'_>| found.kind == "Secret").ok_or_else(|| {
             let problem = Problem::new(Reason::Upstream, format!("Secret `{name}`: the reply is no Secret"));
             self.never(problem.remedy("see what answers at this address"))
         })?;
@@ -78,7 +80,9 @@ impl Cluster {
         fill_random(&mut key);
         let mut text = STANDARD.encode(&*key);
         let mut json = Json::new(BODY_BYTES);
-        json.raw(r#"{"apiVersion":"v1","kind":"Secret","type":"Opaque","immutable":true,"metadata":{"name":"#);
+        json.raw(
+            r#"{"apiVersion":"v1","kind":"Secret","type":"Opaque","immutable":true,"metadata":{"name":"#,
+        );
         json.string(name).raw("},\"data\":{\"").raw(DATA).raw("\":").string(&text).raw("}}");
         text.zeroize();
         let body = json.finish();

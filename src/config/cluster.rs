@@ -51,7 +51,9 @@ pub(super) fn version_secret(section: &Section<'_>, findings: &mut Findings) -> 
         && name.starts_with(|c: char| c != '-' && c != '.')
         && name.ends_with(|c: char| c != '-' && c != '.');
     if !is_name {
-        let remedy = "write its name alone, like `vault-csi-provider-hmac-key`: it is in the agent's namespace".to_owned();
+        let remedy =
+            "write its name alone, like `vault-csi-provider-hmac-key`: it is in the agent's namespace"
+                .to_owned();
         findings.add("versions.secret", section.value("secret"), "is no name of a Secret", remedy);
     }
     is_name.then(|| name.to_owned())

@@ -200,8 +200,7 @@ impl Engine {
         evidence: &Evidence,
     ) -> Result<Arc<Session>, Fault> {
         let (sessions, principal) = (&errand.memory.sessions, &errand.principal);
-        let log_in =
-            |landing| self.log_in(errand.clone(), evidence.clone(), visit.witness.clone(), landing);
+        let log_in = |landing| self.log_in(errand.clone(), evidence.clone(), visit.witness.clone(), landing);
         let find = || sessions.find(principal, visit.first, self.parts.clock.now());
         match find() {
             Found::Session { session, due } => {

@@ -171,8 +171,8 @@ pub(super) fn lacking(call: &Call, audience: &Audience) -> Problem {
         if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
     let what = format!("the CSIDriver's tokenRequests lack audience `{audience}`");
     Problem::new(Reason::Setup, what).remedy(format!(
-        "add `- audience: {audience}` to `tokenRequests` of CSIDriver `secrets-store.csi.k8s.io`, which is the value \
-         `tokenRequests` of the driver's chart, or set `cluster.tokenRequest` of the agent; {there}"
+        "add `- audience: {audience}` to `tokenRequests` of CSIDriver `secrets-store.csi.k8s.io` ({there}; in the driver's \
+         chart it is the value `tokenRequests`), or let the agent ask the API server (`cluster.tokenRequest`)"
     ))
 }
 

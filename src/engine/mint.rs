@@ -53,7 +53,8 @@ impl Wanted {
     /// What a call wants, where that may be asked for at all.
     pub(super) fn of(call: &Call, audience: &Audience, remote: bool) -> Result<Arc<Self>, Problem> {
         if policy::is_api_servers(audience.as_str()) {
-            let what = format!("audience `{audience}` is the API server's own, and no token for it is asked for");
+            let what =
+                format!("audience `{audience}` is the API server's own, and no token for it is asked for");
             return Err(Problem::new(Reason::Policy, what).remedy("choose an audience of the store's own"));
         }
         let subject = call.subject.clone();
@@ -116,7 +117,9 @@ impl Engine {
                         landing.land(Ok(token.clone()));
                         token
                     }
-                    None => self.issue(Arc::clone(wanted), Arc::clone(memory), first, landing, deadline).await?,
+                    None => {
+                        self.issue(Arc::clone(wanted), Arc::clone(memory), first, landing, deadline).await?
+                    }
                 },
             },
         };
