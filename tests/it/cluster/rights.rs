@@ -43,7 +43,10 @@ fn rights(name: &str, kind: &str) -> Vec<String> {
     let documents = documents(name);
     let [role, binding] = &documents[..] else { panic!("a role and its binding") };
     assert_eq!((text(role, "kind"), text(binding, "kind")), (kind, &*format!("{kind}Binding")));
-    assert_eq!((text(binding, "roleRef/kind"), text(binding, "roleRef/name")), (kind, text(role, "metadata/name")));
+    assert_eq!(
+        (text(binding, "roleRef/kind"), text(binding, "roleRef/name")),
+        (kind, text(role, "metadata/name"))
+    );
     if kind == "Role" {
         for node in [role, binding] {
             assert_eq!(text(node, "metadata/namespace"), namespace);
