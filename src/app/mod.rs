@@ -190,10 +190,9 @@ pub async fn serve(
 ) -> Result<(), Problems> {
     let clock = Clock::system();
     let audit = trail(&config.audit, settings.stdout, clock, &metrics)?;
-    let (engine, mut versions) = engine(&config, clock, metrics.clone(), audit.clone(), settings.around)?;
-    let rekeyed = Arc::clone(&engine);
-    let rekey = move |key| rekeyed.rekey(key);
-    versions.begin(clock.now() + FIRST_KEY, &rekey).await;
+    let (engine, versions) = engine(&config, clock, metrics.clone(), audit.clone(), settings.around)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keyed(Arc::clone(&engine), versions, clock).await);
     let probes = listen(settings.admin).await?;
     let server = Server {
         engine: Arc::clone(&engine),
@@ -211,7 +210,6 @@ pub async fn serve(
     });
     let (running, keepers) = server.start().await;
     let over = CancellationToken::new();
-    let mut tasks = JoinSet::new();
     for keeper in keepers {
         tasks.spawn(async move {
             keeper.await;
@@ -228,10 +226,6 @@ pub async fn serve(
             clock.sleep(TIDY_EVERY).await;
             tidied.tidy().await;
         }
-    });
-    tasks.spawn(async move {
-        versions.follow(rekey).await;
-        "the look after the version key"
     });
     if let Some(watch) = settings.watch {
         let follower =
@@ -261,6 +255,20 @@ pub async fn serve(
     audit.flush(clock.now() + LAST_WORDS).await;
     pulse.stop();
     unexpected.map_or(Ok(()), |ended| Err(broken(ended).into()))
+}
+
+/// Looks for the version key before the first mount, and hands over who looks for it from then on.
+async fn keyed(
+    engine: Arc<Engine>,
+    mut versions: Versions,
+    clock: Clock,
+) -> impl Future<Output = &'static str> + use<> {
+    let take = move |key| engine.rekey(key);
+    versions.begin(clock.now() + FIRST_KEY, &take).await;
+    async move {
+        versions.follow(take).await;
+        "the look after the version key"
+    }
 }
 
 /// A task of the agent's ended by itself.
