@@ -11,7 +11,6 @@ use crate::config::Config;
 use crate::engine::Issuer;
 use crate::error::{Fault, Problem};
 use crate::model::{Audience, Endpoint, Pod, StoreName, Subject, Token};
-use crate::net::{self, Net};
 use crate::telemetry::Metrics;
 
 /// `None` where nothing is switched on that would ask it.
@@ -26,9 +25,7 @@ pub(super) fn cluster(
     if !config.cluster.token_request && config.version_secret.is_none() {
         return Ok(None);
     }
-    let direct = net::Config { https_proxy: None, http_proxy: None, ..config.net.clone() };
-    let net = Net::new(direct, clock, metrics.clone())?;
-    Cluster::new(&config.cluster, net).map(Arc::new).map(Some)
+    Cluster::new(&config.cluster, config.net.clone(), clock, metrics.clone()).map(Arc::new).map(Some)
 }
 
 /// Who makes tokens of pods, where the administrator lets the agent ask.

@@ -39,6 +39,7 @@ use crate::error::{Problem, Problems, Reason};
 use crate::model::{Envelope, StoreName};
 #[cfg(feature = "net")]
 use crate::net::Net;
+#[cfg(feature = "cluster")]
 use crate::secret::fill_random;
 use crate::serve::watchdog::Pulse;
 use crate::serve::{FOLDER_BYTES_MAX, Server, TIME_UNTOLD, admin};
@@ -151,10 +152,12 @@ fn engine(
     let source = match (&config.version_key, &config.version_secret) {
         (Some(path), _) => Source::File(path.clone()),
         #[cfg(feature = "cluster")]
-        (None, Some(name)) if let Some(cluster) = cluster => Source::Secret(cluster, name.clone()),
+        (None, Some(name)) if let Some(cluster) = cluster => {
+            Source::Secret { cluster, name: name.clone(), lag: lag() }
+        }
         (None, _) => Source::Own,
     };
-    let mut versions = Versions::new(source, clock, lag());
+    let mut versions = Versions::new(source, clock);
     let version_key = versions.initial()?;
     let engine = Engine::new(engine::Parts {
         clock,
@@ -172,6 +175,7 @@ fn engine(
 }
 
 /// A number between nought and one, another one for each process.
+#[cfg(feature = "cluster")]
 fn lag() -> f64 {
     let mut byte = [0];
     fill_random(&mut byte);

@@ -28,8 +28,6 @@ pub struct Versions {
     digests: DigestKey,
     /// What was wrong at the last look, so that it is told once.
     told: Option<Problem>,
-    /// A part of the pause between looks, between nought and one, so that nodes do not ask in step.
-    lag: f64,
 }
 
 /// Where the key is.
@@ -40,7 +38,15 @@ pub enum Source {
     File(PathBuf),
     /// In a Secret of the agent's namespace.
     #[cfg(feature = "cluster")]
-    Secret(Arc<Cluster>, String),
+    Secret {
+        /// Who is asked for it.
+        cluster: Arc<Cluster>,
+        /// Its name.
+        name: String,
+        /// How much of the longest lag the pauses between looks have more, between nought and one, so that nodes do not
+        /// ask in step.
+        lag: f64,
+    },
 }
 
 /// How often a file is looked at.
@@ -60,9 +66,9 @@ const SECRET_AGAIN: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(10);
 
 impl Versions {
-    /// Nothing is looked at yet. `lag` lies between nought and one.
-    pub fn new(source: Source, clock: Clock, lag: f64) -> Self {
-        Self { clock, source, known: None, digests: DigestKey::random(), told: None, lag }
+    /// Nothing is looked at yet.
+    pub fn new(source: Source, clock: Clock) -> Self {
+        Self { clock, source, known: None, digests: DigestKey::random(), told: None }
     }
 
     /// The key to begin with: of the file, which must be there; otherwise one of this process, until a look finds more.
@@ -78,14 +84,14 @@ impl Versions {
             }
             Source::Own => Ok(VersionKey(DigestKey::random())),
             #[cfg(feature = "cluster")]
-            Source::Secret(..) => Ok(VersionKey(DigestKey::random())),
+            Source::Secret { .. } => Ok(VersionKey(DigestKey::random())),
         }
     }
 
     /// Looks for a key in a Secret until `deadline`, so that the first mounts have it already, if it can be had.
     pub async fn begin(&mut self, deadline: Instant, take: &(dyn Fn(VersionKey) + Sync)) {
         #[cfg(feature = "cluster")]
-        if matches!(self.source, Source::Secret(..)) {
+        if matches!(self.source, Source::Secret { .. }) {
             let clock = self.clock;
             clock.until(deadline, self.look(take)).await;
         }
@@ -110,9 +116,9 @@ impl Versions {
         match &self.source {
             Source::Own | Source::File(_) => FILE_EVERY,
             #[cfg(feature = "cluster")]
-            Source::Secret(..) if self.known.is_none() => SECRET_AGAIN + LAG.mul_f64(self.lag),
+            Source::Secret { lag, .. } if self.known.is_none() => SECRET_AGAIN + LAG.mul_f64(*lag),
             #[cfg(feature = "cluster")]
-            Source::Secret(..) => SECRET_EVERY + LAG.mul_f64(self.lag),
+            Source::Secret { lag, .. } => SECRET_EVERY + LAG.mul_f64(*lag),
         }
     }
 
@@ -121,7 +127,7 @@ impl Versions {
             Source::Own => return,
             Source::File(path) => read(path),
             #[cfg(feature = "cluster")]
-            Source::Secret(cluster, name) => {
+            Source::Secret { cluster, name, .. } => {
                 let found = cluster.version_key(name, self.clock.now() + LOOK).await;
                 found.map_err(|fault| fault.problem.parameter("versions.secret"))
             }

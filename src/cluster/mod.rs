@@ -18,12 +18,13 @@ use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::clock::Instant;
+use crate::clock::{Clock, Instant};
 use crate::error::{Fault, Problem, Reason};
 use crate::model::{Address, Endpoint, Origin, StoreName, Tls};
-use crate::net::{Net, Reply, Request};
+use crate::net::{self, Net, Reply, Request};
 use crate::room::Room;
 use crate::secret::Secret;
+use crate::telemetry::Metrics;
 
 /// Where the API server is, and as whom it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +61,14 @@ struct Asked<'a> {
 }
 
 impl Cluster {
-    /// Connects to nothing yet, and reads no file. `net` must know no proxy: the agent's own token is not for one, and no
-    /// cluster reaches its API server through it.
+    /// Connects to nothing yet, and reads no file. The proxies of `net` are left out: the agent's own token is not for one,
+    /// and no pod reaches its API server through it.
     ///
     /// # Errors
     /// `bug` where its name in figures is none.
-    pub fn new(config: &Config, net: Net) -> Result<Self, Problem> {
+    pub fn new(config: &Config, net: net::Config, clock: Clock, metrics: Metrics) -> Result<Self, Problem> {
+        let direct = net::Config { https_proxy: None, http_proxy: None, ..net };
+        let net = Net::new(direct, clock, metrics)?;
         let name = StoreName::parse(NAME)
             .ok_or_else(|| Problem::new(Reason::Bug, "the API server has no name for figures"))?;
         let tls = Tls { ca: Some(config.credentials.join("ca.crt")), ..Tls::default() };

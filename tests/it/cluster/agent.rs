@@ -11,13 +11,14 @@ use serde_json::json;
 
 use super::api::ApiServer;
 use crate::support::agent::{Agent, pod, shipped};
+use crate::support::issuer::{AUDIENCE, ISSUER, Issuer};
 use crate::testkit::{Reply, Testkit};
 
 /// Runs the agent as a pod of the API server's cluster.
 fn run_in(agent: &mut Agent, api: &ApiServer) {
     let log = OpenOptions::new().create(true).append(true).open(agent.path("log.jsonl")).unwrap();
     let mut command = agent.command();
-    command.envs(api.environment()).env("HTTPS_PROXY", "http://proxy.test:3128");
+    command.envs(api.environment());
     agent.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
     agent.wait_until("the agent is ready", |agent| agent.get("/readyz").is_some_and(|(code, _)| code == 200));
 }
@@ -103,6 +104,21 @@ async fn where_nothing_is_switched_on_the_api_server_hears_nothing() {
         assert!(refusal.text.contains(told), "{}\nlacks {told}", refusal.text);
     }
     assert_eq!((api.kit.connections(), vault.connections()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_local_store_that_wants_the_api_servers_own_audience_is_given_no_token_of_it() {
+    let (mut agent, api) = (Agent::prepare(shipped()), ApiServer::start());
+    let more = format!("cluster: {{ tokenRequest: true, credentials: {} }}\n", api.credentials().display());
+    Issuer::new().trusted_by(&agent, &more);
+    let text = fs::read_to_string(agent.path("latchkey.yaml")).unwrap();
+    let own = format!("audience: \"{ISSUER}\"");
+    fs::write(agent.path("latchkey.yaml"), text.replace(&format!("audience: {AUDIENCE}"), &own)).unwrap();
+    run_in(&mut agent, &api);
+    let refusal = agent.mount("app", "db: { store: local, path: web/db }").await.err().unwrap();
+    assert_eq!(refusal.code, tonic::Code::PermissionDenied as i32, "{}", refusal.text);
+    assert!(refusal.text.contains("no token for it is asked for"), "{}", refusal.text);
+    assert_eq!(api.kit.connections(), 0);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use latchkey::clock::Clock;
 use latchkey::cluster::{Cluster, Config};
 use latchkey::error::Fault;
 use latchkey::model::{AccountName, Address, Audience, Namespace, Pod, PodName, PodUid, Subject, Token};
-use latchkey::net::{self, Net};
+use latchkey::net;
 use latchkey::telemetry::Metrics;
 
 use api::ApiServer;
@@ -23,9 +23,13 @@ const UID: &str = "00000000-0000-4000-8000-000000000001";
 
 /// A client of this API server, or of the one at another address.
 fn client(api: &ApiServer, clock: Clock, address: Option<Address>) -> Cluster {
-    let net = Net::new(net::Config::default(), clock, Metrics::new("1", false, clock)).unwrap();
+    over(api, clock, address, net::Config::default())
+}
+
+/// The same over a stack that is set up so.
+fn over(api: &ApiServer, clock: Clock, address: Option<Address>, net: net::Config) -> Cluster {
     let config = Config { address, credentials: api.credentials(), token_request: true };
-    Cluster::new(&config, net).unwrap()
+    Cluster::new(&config, net, clock, Metrics::new("1", false, clock)).unwrap()
 }
 
 fn here(api: &ApiServer, clock: Clock) -> Cluster {

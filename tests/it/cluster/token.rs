@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use latchkey::clock::Clock;
 use latchkey::error::{Reason, Retry};
+use latchkey::model::Address;
+use latchkey::net::{self, Names};
 use serde_json::{Value, json};
 
 use super::api::{ApiServer, reply, status};
-use super::{UID, ask, client, here};
+use super::{UID, ask, client, here, over};
 use crate::support::issuer::unsigned;
 use crate::testkit::{Manner, Reply, closed_port, held};
-use latchkey::model::Address;
 
 #[tokio::test]
 async fn a_token_is_asked_for_with_the_pod_its_uid_the_audience_and_900_seconds() {
@@ -148,4 +149,15 @@ async fn outside_a_cluster_and_without_a_service_account_it_says_so() {
     let text = fault.problem.to_string();
     assert!(text.contains("service account cannot be read") && text.contains("docs/CLUSTER.md"), "{text}");
     assert_eq!((fault.problem.reason, api.kit.requests()), (Reason::Setup, 0));
+}
+
+#[tokio::test]
+async fn no_proxy_is_shown_the_agents_own_token() {
+    let (api, clock) = (ApiServer::start(), Clock::system());
+    let proxy = Some(format!("http://{}", closed_port()));
+    let names = Names::of(|_| Ok(vec!["127.0.0.1".parse().unwrap()]));
+    let net = net::Config { https_proxy: proxy.clone(), http_proxy: proxy, names, ..net::Config::default() };
+    ask(&over(&api, clock, Some(api.kit.at("api.kit.test")), net), clock)
+        .await
+        .expect("it goes straight there");
 }

@@ -34,8 +34,8 @@ fn shown(key: &VersionKey) -> String {
 
 /// Looks after the key in a Secret, with the longest pauses that chance allows.
 async fn of_secret(api: &ApiServer, held: &Held, taken: &Taken) -> Versions {
-    let source = Source::Secret(Arc::new(here(api, held.clock)), NAME.to_owned());
-    let mut versions = Versions::new(source, held.clock, 1.0);
+    let source = Source::Secret { cluster: Arc::new(here(api, held.clock)), name: NAME.to_owned(), lag: 1.0 };
+    let mut versions = Versions::new(source, held.clock);
     let deadline = held.clock.now() + Duration::from_secs(3);
     let take = taken.take();
     held.drive(Duration::from_secs(5), versions.begin(deadline, &take)).await.0.expect("the start goes on");
@@ -92,7 +92,7 @@ async fn a_key_file_is_taken_anew_when_it_changes_and_a_bad_one_is_not() {
     let (folder, taken) = (tempfile::tempdir().unwrap(), Taken::default());
     let (path, clock) = (folder.path().join("key"), Clock::paused(Wall::from_seconds(1_700_000_000)));
     write(&path, "0123456789abcdef");
-    let mut versions = Versions::new(Source::File(path.clone()), clock, 0.5);
+    let mut versions = Versions::new(Source::File(path.clone()), clock);
     let first = shown(&versions.initial().unwrap());
     let follow = tokio::spawn(versions.follow(taken.take()));
     clock.sleep(Duration::from_secs(60)).await;

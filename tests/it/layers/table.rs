@@ -59,7 +59,7 @@ const ROWS: &[Row] = &[
     Row { units: "dialect::list", may: "dialect dialect::* model yaml error secret text", why: "the one list of dialects" },
     Row { units: "telemetry audit", may: "model error clock text", why: "siblings that watch and do not act" },
     Row { units: "net", may: "model error secret clock room telemetry", why: "the guarded HTTP stack knows no store" },
-    Row { units: "cluster", may: "model net error secret clock room text", why: "the Kubernetes API goes through `net`" },
+    Row { units: "cluster", may: "model net error secret clock room telemetry text", why: "the Kubernetes API goes through `net`" },
     Row { units: "store", may: "model error secret clock room", why: "the trait knows no store; the list is `app`'s" },
     Row { units: "store::local store::vault store::aws store::azure store::gcp", may: "store model net cluster error secret clock text", why: "a store makes one attempt and knows no sibling, cache or lease" },
     Row { units: "engine", may: "store dialect policy model audit telemetry clock error secret room cluster text", why: "the engine knows the two traits, never who implements them" },
