@@ -5,6 +5,7 @@ mod agent;
 mod api;
 mod key;
 mod rights;
+mod settings;
 mod token;
 mod versions;
 
