@@ -66,6 +66,11 @@ impl Wall {
         self.0.div_euclid(1000)
     }
 
+    /// What has passed since `earlier`; zero if that lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// This much later.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {

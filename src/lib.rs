@@ -5,6 +5,8 @@ pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod config;
 pub mod dialect;
 pub mod driver;

@@ -49,6 +49,11 @@ impl Secret {
     pub fn digest(&self, key: &DigestKey, context: &[u8]) -> Digest {
         key.digest(&[context, &self.0])
     }
+
+    /// The key that these bytes are.
+    pub fn digest_key(&self) -> DigestKey {
+        DigestKey::new(&self.0)
+    }
 }
 
 /// A key for [`Digest`]s. Two processes with the same key make the same digests.

@@ -1,10 +1,13 @@
 //! Composition: the only module that names a concrete store or dialect. It builds an engine from a configuration and
 //! runs an agent until it is told to stop.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 pub mod lint;
 #[cfg(feature = "local")]
 pub mod local;
 mod reload;
+pub mod versions;
 
 #[cfg(not(any(feature = "local", feature = "vault")))]
 compile_error!(
@@ -13,19 +16,16 @@ compile_error!(
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{Read as _, Write};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::audit::{self, Audit};
 use crate::clock::Clock;
@@ -36,10 +36,11 @@ use crate::dialect::native::Native;
 use crate::dialect::vault::{Flavour, Vault};
 use crate::engine::{self, Delivery, Engine, Order, Origin};
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{Envelope, StoreName, VersionKey};
+use crate::model::{Envelope, StoreName};
 #[cfg(feature = "net")]
 use crate::net::Net;
-use crate::secret::DigestKey;
+#[cfg(feature = "cluster")]
+use crate::secret::fill_random;
 use crate::serve::watchdog::Pulse;
 use crate::serve::{FOLDER_BYTES_MAX, Server, TIME_UNTOLD, admin};
 use crate::store::{self, Store};
@@ -47,6 +48,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::log::Switch;
 use crate::text::nearest;
 use reload::Follower;
+use versions::{Source, Versions};
 
 /// What a test tree may put around every store; the agent that is shipped puts [`as_is`].
 pub type Around = fn(Arc<dyn Store>) -> Arc<dyn Store>;
@@ -109,7 +111,7 @@ fn dialect(provider: &str) -> Result<Arc<dyn Dialect>, Problem> {
     })
 }
 
-/// An engine from a configuration.
+/// An engine from a configuration, and what looks after the key of its versions.
 ///
 /// # Errors
 /// `setup` where the version key cannot be read.
@@ -119,7 +121,7 @@ fn engine(
     metrics: Metrics,
     audit: Audit,
     around: Around,
-) -> Result<Arc<Engine>, Problems> {
+) -> Result<(Arc<Engine>, Versions), Problems> {
     for (name, why) in &config.ignored {
         tracing::warn!(name, "the variable is not honoured: {why}");
     }
@@ -141,54 +143,44 @@ fn engine(
             }
         }
     }
-    let version_key = match &config.version_key {
-        Some(path) => version_key(path)?,
-        None => DigestKey::random(),
+    #[cfg(feature = "cluster")]
+    let cluster = cluster::cluster(config, clock, &metrics)?;
+    #[cfg(feature = "cluster")]
+    let issuer = cluster::issuer(config, cluster.as_ref());
+    #[cfg(not(feature = "cluster"))]
+    let issuer = None;
+    let source = match (&config.version_key, &config.version_secret) {
+        (Some(path), _) => Source::File(path.clone()),
+        #[cfg(feature = "cluster")]
+        (None, Some(name)) if let Some(cluster) = cluster => {
+            Source::Secret { cluster, name: name.clone(), lag: lag() }
+        }
+        (None, _) => Source::Own,
     };
-    Ok(Engine::new(engine::Parts {
+    let mut versions = Versions::new(source, clock);
+    let version_key = versions.initial()?;
+    let engine = Engine::new(engine::Parts {
         clock,
         stores,
         catalog: config.catalog(),
         policy: config.policy.clone(),
-        version_key: VersionKey(version_key),
+        issuer,
+        version_key,
         limits: config.limits,
         metrics,
         audit,
         audit_all_polls: config.audit_all_polls,
-    }))
+    });
+    Ok((engine, versions))
 }
 
-fn version_key(path: &Path) -> Result<DigestKey, Problem> {
-    let fault = |what: &str| {
-        let problem =
-            Problem::new(Reason::Setup, what).parameter("versions.keyFile").hop(path.display().to_string());
-        problem.remedy("give it 32 random bytes and mode 0400, the same on every node")
-    };
-    let unreadable = |error: std::io::Error| fault(&format!("cannot be read: {}", error.kind()));
-    // Not blocking: someone may have put a pipe there.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unreadable(error.into()))?;
-    let file = std::fs::File::from(file);
-    let about = file.metadata().map_err(unreadable)?;
-    if !about.is_file() {
-        return Err(fault("is not a regular file"));
-    }
-    if about.permissions().mode() & 0o027 != 0 {
-        return Err(fault("may be read or changed by others than its owner"));
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES_MAX));
-    file.take(KEY_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() < KEY_BYTES_MIN {
-        Err(fault("has fewer than 16 bytes"))
-    } else {
-        Ok(DigestKey::new(&bytes))
-    }
+/// A number between nought and one, another one for each process.
+#[cfg(feature = "cluster")]
+fn lag() -> f64 {
+    let mut byte = [0];
+    fill_random(&mut byte);
+    f64::from(byte[0]) / 255.0
 }
-
-/// Half of what the digest's own strength wants is the least that makes sense.
-const KEY_BYTES_MIN: usize = 16;
-/// More is hashed down to less anyway.
-const KEY_BYTES_MAX: usize = 4096;
 
 /// Runs an agent until `stop` is ready, then drains it.
 ///
@@ -202,7 +194,9 @@ pub async fn serve(
 ) -> Result<(), Problems> {
     let clock = Clock::system();
     let audit = trail(&config.audit, settings.stdout, clock, &metrics)?;
-    let engine = engine(&config, clock, metrics.clone(), audit.clone(), settings.around)?;
+    let (engine, versions) = engine(&config, clock, metrics.clone(), audit.clone(), settings.around)?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keyed(Arc::clone(&engine), versions, clock).await);
     let probes = listen(settings.admin).await?;
     let server = Server {
         engine: Arc::clone(&engine),
@@ -220,7 +214,6 @@ pub async fn serve(
     });
     let (running, keepers) = server.start().await;
     let over = CancellationToken::new();
-    let mut tasks = JoinSet::new();
     for keeper in keepers {
         tasks.spawn(async move {
             keeper.await;
@@ -268,6 +261,20 @@ pub async fn serve(
     unexpected.map_or(Ok(()), |ended| Err(broken(ended).into()))
 }
 
+/// Looks for the version key before the first mount, and hands over who looks for it from then on.
+async fn keyed(
+    engine: Arc<Engine>,
+    mut versions: Versions,
+    clock: Clock,
+) -> impl Future<Output = &'static str> + use<> {
+    let take = move |key| engine.rekey(key);
+    versions.begin(clock.now() + FIRST_KEY, &take).await;
+    async move {
+        versions.follow(take).await;
+        "the look after the version key"
+    }
+}
+
 /// A task of the agent's ended by itself.
 fn broken(ended: Result<&'static str, JoinError>) -> Problem {
     let what = match ended {
@@ -280,6 +287,8 @@ fn broken(ended: Result<&'static str, JoinError>) -> Problem {
 
 /// How often holders that fell silent are looked through for counts that are due, and what is kept for what is not.
 const TIDY_EVERY: Duration = Duration::from_secs(300);
+/// How long the start waits for a version key that the API server has. The driver waits for the sockets meanwhile.
+const FIRST_KEY: Duration = Duration::from_secs(3);
 /// How long answers and audit lines may take to leave after the drain, each: longer than a full audit queue holds a
 /// mount up, and three of them less than the ten seconds that the pod's grace period has over the drain.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -309,7 +318,7 @@ pub async fn mount(
     let metrics = Metrics::new(VERSION, false, clock);
     let settings = audit::Config { file: None, ..config.audit.clone() };
     let audit = trail(&settings, stream, clock, &metrics)?;
-    let engine = engine(config, clock, metrics, audit.clone(), around)?;
+    let (engine, _) = engine(config, clock, metrics, audit.clone(), around)?;
     let deadline = clock.now() + TIME_UNTOLD;
     let delivery = engine.mount(Order { dialect, envelope, deadline, origin: Origin::Cli }).await;
     audit.flush(clock.now() + LAST_WORDS).await;

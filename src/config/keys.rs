@@ -216,7 +216,31 @@ pub(super) const KEYS: &[Key] = &[
         "path",
         "a key of this process's own",
         "At least 16 bytes, mode 0440 at most: the key of the object versions that the driver writes into the \
-         pod's status. With the same file on every node and over restarts, equal content keeps equal versions.",
+         pod's status. With the same file on every node and over restarts, equal content keeps equal versions. Another \
+         content is taken within 10 s.",
+    ),
+    key(
+        "versions.secret",
+        "name",
+        "",
+        "In place of `keyFile`, the Secret of the agent's namespace whose data `key` is the key; it is made where it is \
+         absent, and read again within 45 s, so that another key is made and taken within a minute where it is deleted. \
+         The agent asks the API server for it, with the rights of `daemonset/rbac-version-key.yaml`.",
+    ),
+    key(
+        "cluster.tokenRequest",
+        "boolean",
+        "false",
+        "Whether the agent asks the API server for a pod's token where the driver hands over none for the audience that a \
+         store wants: for 900 s, bound to the pod, and never for the API server's own audience. With the rights of \
+         `daemonset/rbac-tokenrequest.yaml`.",
+    ),
+    key(
+        "cluster.credentials",
+        "path",
+        "`/var/run/secrets/kubernetes.io/serviceaccount`",
+        "The folder with `token`, `ca.crt` and `namespace` of the agent's own service account, for what it asks the API \
+         server. The API server is where `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT` say, and no proxy is used.",
     ),
     key(
         "limits.mountsInFlight",

@@ -1,6 +1,8 @@
 //! What the administrator says: one YAML file, and the environment. Everything wrong with the file is told at once,
 //! with key, line and what was probably meant. Flags are the CLI's; each has its environment variable there.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod keys;
 mod reference;
 mod tree;
@@ -43,6 +45,11 @@ pub struct Config {
     pub log_level: Option<Level>,
     /// The key file of object versions.
     pub version_key: Option<PathBuf>,
+    /// The Secret with the key of object versions, where no file is named.
+    pub version_secret: Option<String>,
+    /// The API server.
+    #[cfg(feature = "cluster")]
+    pub cluster: crate::cluster::Config,
     /// Bounds of the engine.
     pub limits: engine::Limits,
     /// How long mounts at work may go on after SIGTERM.
@@ -154,6 +161,12 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
         policy: policy(&root.section("policy", findings), findings),
         log_level: root.word("logLevel", &Level::ALL.map(|level| (level.label(), level)), findings),
         version_key: versions.text("keyFile", findings).map(PathBuf::from),
+        #[cfg(feature = "cluster")]
+        version_secret: cluster::version_secret(&versions, findings),
+        #[cfg(not(feature = "cluster"))]
+        version_secret: without_cluster(root, &versions, findings),
+        #[cfg(feature = "cluster")]
+        cluster: cluster::cluster(&root.section("cluster", findings), environment, findings),
         limits: engine::Limits {
             mounts: limits.number("mountsInFlight", 1..=1_000_000, findings).unwrap_or(defaults.0.mounts),
             room_bytes: room_bytes(&limits, findings, answer_bytes.unwrap_or(defaults.0.answer_bytes)),
@@ -174,6 +187,18 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
         },
         audit_all_polls: audit.word("polls", &[("changes", false), ("all", true)], findings).unwrap_or(false),
     }
+}
+
+/// Refuses what this build could not do.
+#[cfg(not(feature = "cluster"))]
+fn without_cluster(root: &Section<'_>, versions: &Section<'_>, findings: &mut Findings) -> Option<String> {
+    for (path, node) in [("cluster", root.value("cluster")), ("versions.secret", versions.value("secret"))] {
+        if node.is_some() {
+            let what = "asks the API server, which this build does not";
+            findings.add(path, node, what, "build it with the feature `cluster`".to_owned());
+        }
+    }
+    None
 }
 
 /// What the environment says of outgoing HTTP, in capitals or not.

@@ -1,9 +1,11 @@
-//! What may change while the engine runs: the policy and the bounds. A mount takes them once, at its beginning.
+//! What may change while the engine runs: the policy and the bounds, which a mount takes once, at its beginning; and the
+//! key of object versions, which it takes at its end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Limits;
+use crate::model::VersionKey;
 use crate::policy::Policy;
 
 /// What is in force for the mounts that begin now.
@@ -14,12 +16,25 @@ pub(super) struct Live {
 
 pub(super) struct Current {
     live: RwLock<Arc<Live>>,
+    key: RwLock<Arc<VersionKey>>,
     at_work: AtomicUsize,
 }
 
 impl Current {
-    pub(super) fn new(policy: Policy, limits: Limits) -> Self {
-        Self { live: RwLock::new(Arc::new(Live { policy, limits })), at_work: AtomicUsize::new(0) }
+    pub(super) fn new(policy: Policy, limits: Limits, key: VersionKey) -> Self {
+        Self {
+            live: RwLock::new(Arc::new(Live { policy, limits })),
+            key: RwLock::new(Arc::new(key)),
+            at_work: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn key(&self) -> Arc<VersionKey> {
+        Arc::clone(&self.key.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn rekey(&self, key: VersionKey) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 
     pub(super) fn get(&self) -> Arc<Live> {
@@ -53,10 +68,12 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::DigestKey;
 
     #[test]
     fn a_bound_that_changes_counts_the_places_that_are_taken() {
-        let current = Current::new(Policy::default(), Limits::default());
+        let key = VersionKey(DigestKey::random());
+        let current = Current::new(Policy::default(), Limits::default(), key);
         let (first, second) = (current.enter(2).unwrap(), current.enter(2).unwrap());
         assert!(current.enter(2).is_none());
         let third = current.enter(3).unwrap();

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::account::{Story, Witness};
 use super::flight::Boarded;
-use super::identity::{Principal, Proof, at_store, proof};
+use super::identity::{Evidence, Principal, at_store, evidence};
 use super::keep::{Age, Memory};
 use super::objects::Key;
 use super::sessions::{Found, usable};
@@ -148,32 +148,35 @@ impl Engine {
             return Err(Problem::new(Reason::Bug, what).object(access.store().as_str()));
         };
         let scope = backend.store.scope(access);
-        let proof = proof(scope, access, visit.call, self.parts.clock.wall())?;
+        let issues = self.parts.issuer.is_some();
+        let evidence = evidence(scope, access, visit.call, issues, self.parts.clock.wall())?;
         if backend.manners.fresh.is_zero() {
-            return self.direct(visit, backend, access, proof, wanted, deadline).await;
+            return self.direct(visit, backend, access, &evidence, wanted, deadline).await;
         }
         let principal = Principal::of(access, scope, visit.call, &self.digests);
         let (memory, first) = (Arc::clone(&visit.memory), visit.first);
         let (backend, allowance) = (Arc::clone(backend), visit.allowance.clone());
         let errand = Errand { backend, principal, memory, first, allowance };
-        match self.session(visit, &errand, proof).await {
-            Ok(session) => self.objects(visit, &errand, session, proof, wanted).await,
+        match self.session(visit, &errand, &evidence).await {
+            Ok(session) => self.objects(visit, &errand, session, &evidence, wanted).await,
             Err(fault) => self.without(visit, &errand, wanted, fault),
         }
     }
 
     /// A store of whose answers nothing is kept, since asking costs nothing: it is asked right here.
     async fn direct(
-        &self,
+        self: &Arc<Self>,
         visit: &Visit<'_>,
         backend: &Backend,
         access: &Access,
-        proof: store::Proof<'_>,
+        evidence: &Evidence,
         wanted: &[Wanted<'_>],
         deadline: Instant,
     ) -> Group {
         let cx = store::Cx { deadline, ..self.cx(deadline, &visit.allowance) };
-        let login = backend.store.authenticate(&cx, access, proof).await;
+        let proof = self.proof(evidence, &visit.memory, visit.first, visit.deadline).await;
+        let proof = proof.map_err(|fault| at_store(fault.problem, access))?;
+        let login = backend.store.authenticate(&cx, access, proof.lend()).await;
         let session = login.map_err(|fault| at_store(fault.problem, access))?;
         let locators: Vec<Locator> = wanted.iter().map(|wanted| wanted.locator.clone()).collect();
         let results = backend.store.fetch(&cx, &session, access, &locators).await;
@@ -194,11 +197,10 @@ impl Engine {
         self: &Arc<Self>,
         visit: &Visit<'_>,
         errand: &Errand,
-        proof: store::Proof<'_>,
+        evidence: &Evidence,
     ) -> Result<Arc<Session>, Fault> {
         let (sessions, principal) = (&errand.memory.sessions, &errand.principal);
-        let log_in =
-            |landing| self.log_in(errand.clone(), Proof::from(proof), visit.witness.clone(), landing);
+        let log_in = |landing| self.log_in(errand.clone(), evidence.clone(), visit.witness.clone(), landing);
         let find = || sessions.find(principal, visit.first, self.parts.clock.now());
         match find() {
             Found::Session { session, due } => {

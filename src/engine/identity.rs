@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::mint::Wanted;
 use crate::clock::Wall;
 use crate::error::{Problem, Reason};
 use crate::model::token::LEEWAY;
@@ -54,6 +55,7 @@ impl Principal {
 }
 
 /// A proof on its way into the task that logs in, and gone with it.
+#[derive(Clone)]
 pub(super) enum Proof {
     Token(Token, Subject),
     Publish(Publish),
@@ -80,61 +82,70 @@ impl Proof {
     }
 }
 
-impl From<store::Proof<'_>> for Proof {
-    fn from(lent: store::Proof<'_>) -> Self {
-        match lent {
-            store::Proof::Token(token, subject) => Self::Token(token.clone(), subject.clone()),
-            store::Proof::Publish(publish) => Self::Publish(publish.clone()),
-            store::Proof::Subject(subject) => Self::Subject(subject.clone()),
-            store::Proof::Node => Self::Node,
-        }
-    }
+/// What a login will be made with.
+#[derive(Clone)]
+pub(super) enum Evidence {
+    /// It is there.
+    Given(Proof),
+    /// A token that is asked for once a login needs it.
+    Asked(Arc<Wanted>),
 }
 
-/// What a login is made with, as the store's scope wants it. Judged at every mount, whether it needs a login or not.
-pub(super) fn proof<'a>(
+/// What a login is made with, as the store's scope wants it; `issues` says whether a token may be asked for. Judged at
+/// every mount, whether it needs a login or not.
+pub(super) fn evidence(
     scope: Scope,
     access: &Access,
-    call: &'a Call,
+    call: &Call,
+    issues: bool,
     now: Wall,
-) -> Result<store::Proof<'a>, Problem> {
-    match (scope, access.audience()) {
+) -> Result<Evidence, Problem> {
+    let given = match (scope, access.audience()) {
         (Scope::Pod | Scope::Account, Some(audience)) => {
             let remote = access.endpoints().next().is_some();
-            let token = token(call, audience, remote, now).map_err(|problem| at_store(problem, access))?;
-            Ok(store::Proof::Token(token, &call.subject))
+            return token(call, audience, remote, issues, now).map_err(|problem| at_store(problem, access));
         }
-        (Scope::Pod | Scope::Account, None) => Ok(store::Proof::Subject(&call.subject)),
-        (Scope::Publish, _) => call.publish.as_ref().map(store::Proof::Publish).ok_or_else(|| {
+        (Scope::Pod | Scope::Account, None) => Ok(Proof::Subject(call.subject.clone())),
+        (Scope::Publish, _) => call.publish.clone().map(Proof::Publish).ok_or_else(|| {
             let what = "the pod's volume names no `nodePublishSecretRef`";
             at_store(
                 Problem::new(Reason::Setup, what).remedy("name the Secret with the credentials there"),
                 access,
             )
         }),
-        (Scope::Node, _) => Ok(store::Proof::Node),
+        (Scope::Node, _) => Ok(Proof::Node),
+    };
+    given.map(Evidence::Given)
+}
+
+/// The pod's token for an audience, or that one may be asked for.
+fn token(
+    call: &Call,
+    audience: &Audience,
+    remote: bool,
+    issues: bool,
+    now: Wall,
+) -> Result<Evidence, Problem> {
+    match call.tokens.get(audience) {
+        Some(token) => {
+            judge(token, audience, remote, now)?;
+            Ok(Evidence::Given(Proof::Token(token.clone(), call.subject.clone())))
+        }
+        None if issues => Wanted::of(call, audience, remote).map(Evidence::Asked),
+        None => Err(lacking(call, audience)),
     }
 }
 
-/// The pod's token for an audience, judged by its own word: a backend is not bothered with one that is past its end, and
-/// never gets one that the API server itself would believe. Whose an audience is by its name is policy's to say.
-fn token<'a>(call: &'a Call, audience: &Audience, remote: bool, now: Wall) -> Result<&'a Token, Problem> {
-    if remote && call.tokens.get(audience).is_some_and(|token| token.claims.for_api_server) {
+/// Judges a token by its own word: a backend is not bothered with one that is past its end, and never gets one that the
+/// API server itself would believe. Whose an audience is by its name is policy's to say.
+pub(super) fn judge(token: &Token, audience: &Audience, remote: bool, now: Wall) -> Result<(), Problem> {
+    if remote && token.claims.for_api_server {
         let what = format!("audience `{audience}` is the API server's own, and its tokens go nowhere else");
         return Err(Problem::new(Reason::Policy, what).remedy(
             "choose an audience of the store's own, there and in `tokenRequests`: with such a token anyone could act as \
              the pod in the cluster",
         ));
     }
-    let Some(token) = call.tokens.get(audience) else {
-        let there: Vec<&str> = call.tokens.audiences().map(Audience::as_str).collect();
-        let there =
-            if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
-        let what = format!("the CSIDriver's tokenRequests lack audience `{audience}`");
-        return Err(Problem::new(Reason::Setup, what).remedy(format!(
-            "add `- audience: {audience}` to `tokenRequests` of CSIDriver `secrets-store.csi.k8s.io`; {there}"
-        )));
-    };
     let clocks =
         "kubelet brings a new one by itself; if this lasts, compare the clocks of node and API server";
     if token.claims.expires.is_some_and(|end| end.plus(LEEWAY) <= now) {
@@ -145,7 +156,24 @@ fn token<'a>(call: &'a Call, audience: &Audience, remote: bool, now: Wall) -> Re
         let what = format!("the pod's token for audience `{audience}` is not valid yet");
         return Err(Problem::new(Reason::Expired, what).remedy(clocks));
     }
-    Ok(token)
+    Ok(())
+}
+
+/// That nobody handed a token over, and how somebody will.
+pub(super) fn lacking(call: &Call, audience: &Audience) -> Problem {
+    if call.subject.pod.is_none() {
+        let what = format!("the sync controller passes no token for audience `{audience}`");
+        return Problem::new(Reason::Setup, what)
+            .remedy(format!("add `{audience}` to the controller's `--token-request-audience`"));
+    }
+    let there: Vec<&str> = call.tokens.audiences().map(Audience::as_str).collect();
+    let there =
+        if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
+    let what = format!("the CSIDriver's tokenRequests lack audience `{audience}`");
+    Problem::new(Reason::Setup, what).remedy(format!(
+        "add `- audience: {audience}` to `tokenRequests` of CSIDriver `secrets-store.csi.k8s.io` ({there}; in the driver's \
+         chart it is the value `tokenRequests`), or let the agent ask the API server (`cluster.tokenRequest`)"
+    ))
 }
 
 /// Names the store where a problem is about no object of it.

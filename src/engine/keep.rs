@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::mint::Minted;
 use super::objects::Objects;
 use super::sessions::Sessions;
 use crate::clock::Instant;
@@ -92,16 +93,22 @@ impl Age {
 pub(super) struct Memory {
     pub(super) sessions: Sessions,
     pub(super) objects: Objects,
+    pub(super) minted: Minted,
 }
 
 impl Memory {
     pub(super) fn new(keep: &Keep, metrics: &Metrics) -> Self {
-        Self { sessions: Sessions::new(keep), objects: Objects::new(keep, metrics) }
+        Self {
+            sessions: Sessions::new(keep),
+            objects: Objects::new(keep, metrics),
+            minted: Minted::new(keep),
+        }
     }
 
     /// Lets go of what can serve nobody any more, so that no secret stays for want of a successor.
     pub(super) fn sweep(&self, now: Instant) {
         self.sessions.sweep(now);
         self.objects.sweep(now);
+        self.minted.sweep(now);
     }
 }

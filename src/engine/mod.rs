@@ -17,6 +17,7 @@ mod flight;
 mod identity;
 mod keep;
 mod lru;
+mod mint;
 mod notices;
 mod objects;
 mod plans;
@@ -52,6 +53,7 @@ use current::Current;
 use delivered::Delivered;
 pub use keep::Keep;
 use keep::Memory;
+pub use mint::Issuer;
 use notices::{Issued, Outages};
 use plans::Plans;
 
@@ -95,9 +97,11 @@ pub struct Parts {
     pub stores: BTreeMap<StoreName, Arc<dyn Store>>,
     /// The same, as dialects see them.
     pub catalog: Catalog,
+    /// Who is asked for a token of a pod that kubelet hands over none for; `None` where nobody may be.
+    pub issuer: Option<Arc<dyn Issuer>>,
     /// The administrator's policy, until [`Engine::reload`].
     pub policy: Policy,
-    /// The key of object versions.
+    /// The key of object versions, until [`Engine::rekey`].
     pub version_key: VersionKey,
     /// Bounds, until [`Engine::reload`].
     pub limits: Limits,
@@ -183,7 +187,8 @@ pub struct Order {
 impl Engine {
     /// An engine at rest.
     pub fn new(mut parts: Parts) -> Arc<Self> {
-        let current = Current::new(std::mem::take(&mut parts.policy), parts.limits);
+        let key = std::mem::replace(&mut parts.version_key, VersionKey(DigestKey::random()));
+        let current = Current::new(std::mem::take(&mut parts.policy), parts.limits, key);
         let backend = |(name, store): (&StoreName, &Arc<dyn Store>)| {
             (name.clone(), Arc::new(Backend::new(name, store, &parts)))
         };
@@ -211,6 +216,11 @@ impl Engine {
     /// start stay as they were.
     pub fn reload(&self, policy: Policy, limits: Limits) {
         self.current.set(policy, limits);
+    }
+
+    /// Takes another key of object versions, for answers that are written from now on.
+    pub fn rekey(&self, key: VersionKey) {
+        self.current.rekey(key);
     }
 
     /// The whole content of one volume.
@@ -276,7 +286,7 @@ impl Engine {
         let got = self.fetch(&permitted, &call, order.deadline, story).await?;
         let materials = got.iter().map(|got| got.as_ref().map(|got| Arc::clone(&got.material)));
         let fetched = Fetched::new(permitted.plan(), materials.collect()).ok_or_else(bug)?;
-        let rendered = render(permitted.plan(), &fetched, &self.parts.version_key, live.limits.answer_bytes)?;
+        let rendered = render(permitted.plan(), &fetched, &self.current.key(), live.limits.answer_bytes)?;
         let mut claims = self.room_for(&rendered, order.deadline).await?;
         claims.extend(got.into_iter().flatten().filter_map(|got| got.claim));
         Ok(Delivery { rendered, plan: Arc::clone(&planned.plan), claims })

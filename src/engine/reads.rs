@@ -8,14 +8,14 @@ use futures_util::future::{join, join_all};
 
 use super::fetch::{Got, Group, Visit, Wanted};
 use super::flight::{Boarded, Waiting};
-use super::identity::at_store;
+use super::identity::{Evidence, at_store};
 use super::objects::{Key, Landed};
 use super::wire::{Answer, Errand, Reading, is_denial};
 use super::{Engine, bug};
 use crate::audit;
 use crate::error::{Fault, Reason, Retry};
 use crate::model::Material;
-use crate::store::{Authority, Proof, Session};
+use crate::store::{Authority, Session};
 
 /// How a mount comes by an object.
 enum Step {
@@ -39,7 +39,7 @@ impl Engine {
         visit: &Visit<'_>,
         errand: &Errand,
         mut session: Arc<Session>,
-        proof: Proof<'_>,
+        evidence: &Evidence,
         wanted: &[Wanted<'_>],
     ) -> Group {
         let mut keys = keys(errand, session.authority, wanted);
@@ -65,7 +65,7 @@ impl Engine {
             if renewed {
             } else if !doubted.is_empty() && sessions.expel(&errand.principal, &session, now) {
                 renewed = true;
-                session = match self.session(visit, errand, proof).await {
+                session = match self.session(visit, errand, evidence).await {
                     Ok(session) => session,
                     Err(fault) => return self.without(visit, errand, wanted, fault),
                 };
@@ -73,7 +73,7 @@ impl Engine {
                 again.append(&mut doubted);
             } else if !denied.is_empty() && sessions.is_outdated(&errand.principal, &session, now) {
                 renewed = true;
-                if let Some(other) = self.another(visit, errand, proof, &session).await {
+                if let Some(other) = self.another(visit, errand, evidence, &session).await {
                     session = other;
                     keys = self::keys(errand, session.authority, wanted);
                     again.extend(denied);
@@ -99,11 +99,11 @@ impl Engine {
         self: &Arc<Self>,
         visit: &Visit<'_>,
         errand: &Errand,
-        proof: Proof<'_>,
+        evidence: &Evidence,
         denied: &Session,
     ) -> Option<Arc<Session>> {
         let Boarded::Lead(landing) = errand.memory.sessions.board(&errand.principal) else { return None };
-        let login = self.log_in(errand.clone(), proof.into(), visit.witness.clone(), Some(landing));
+        let login = self.log_in(errand.clone(), evidence.clone(), visit.witness.clone(), Some(landing));
         let login = self.wait(visit, errand, login).await;
         login.ok()?.ok().filter(|session| session.authority != denied.authority)
     }

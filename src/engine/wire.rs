@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::account::Witness;
 use super::budget::{Turn, Work};
 use super::flight::Landing;
-use super::identity::{Principal, Proof};
+use super::identity::{Evidence, Principal, Proof};
 use super::keep::Memory;
 use super::objects::{self, Key, Landed};
 use super::sessions::Login;
@@ -46,13 +46,13 @@ impl Engine {
     pub(super) fn log_in(
         self: &Arc<Self>,
         errand: Errand,
-        proof: Proof,
+        evidence: Evidence,
         witness: Witness,
         landing: Option<Landing<Arc<Principal>, Login>>,
     ) -> JoinHandle<Login> {
         let engine = Arc::clone(self);
         self.work.spawn(async move {
-            let (login, spare) = engine.login(&errand, &proof, &witness).await;
+            let (login, spare) = engine.login(&errand, &evidence, &witness).await;
             if let Some(landing) = landing {
                 landing.land(login.clone());
             }
@@ -76,12 +76,22 @@ impl Engine {
     }
 
     /// And whether the session is to spare, since the one that is there is as good.
-    async fn login(&self, errand: &Errand, proof: &Proof, witness: &Witness) -> (Login, bool) {
+    async fn login(
+        self: &Arc<Self>,
+        errand: &Errand,
+        evidence: &Evidence,
+        witness: &Witness,
+    ) -> (Login, bool) {
         let started = self.parts.clock.now();
         let (access, cx) = (&errand.principal.access, self.cx(started, &errand.allowance));
         let turn = self.turn(errand, &cx, Work::Exchange);
         let store = &errand.backend.store;
-        let attempts = self.budgets.attempt(&turn, || store.authenticate(&cx, access, proof.lend()));
+        let mut shown = None;
+        let attempts = async {
+            let proof = self.proof(evidence, &errand.memory, errand.first, cx.deadline).await?;
+            shown = proof.id().map(str::to_owned);
+            self.budgets.attempt(&turn, || store.authenticate(&cx, access, proof.lend())).await
+        };
         let login = self.parts.clock.until(cx.deadline, attempts).await.unwrap_or_else(|| Err(slow()));
         let login = login.map(Arc::new);
         let now = self.parts.clock.now();
@@ -92,8 +102,25 @@ impl Engine {
             self.outages.end(access, now);
         }
         let spare = errand.memory.sessions.record(&errand.principal, &login, figures.session_kept(), now);
-        self.login_line(witness, access, proof.id(), reason, now - started).await;
+        self.login_line(witness, access, shown.as_deref(), reason, now - started).await;
         (login, spare)
+    }
+
+    /// What a login is made with, for which a token may have to be asked for.
+    pub(super) async fn proof(
+        self: &Arc<Self>,
+        evidence: &Evidence,
+        memory: &Arc<Memory>,
+        first: bool,
+        deadline: Instant,
+    ) -> Result<Proof, Fault> {
+        match evidence {
+            Evidence::Given(proof) => Ok(proof.clone()),
+            Evidence::Asked(wanted) => {
+                let token = self.mint(wanted, memory, first, deadline).await?;
+                Ok(Proof::Token(token, wanted.subject.clone()))
+            }
+        }
     }
 
     /// Reads objects of one session, all at once. The answers stand in the same order.

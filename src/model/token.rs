@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::subject::{AccountName, Namespace, PodUid};
+use super::subject::{AccountName, Namespace, PodUid, Subject};
 use crate::clock::Wall;
 use crate::error::{Problem, Reason};
 use crate::secret::Secret;
@@ -70,6 +70,26 @@ pub(super) struct Expected<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) account: &'a AccountName,
     pub(super) pod: Option<&'a PodUid>,
+}
+
+impl Token {
+    /// One that the API server made for a subject, held against it as kubelet's are.
+    ///
+    /// # Errors
+    /// `invalid` where it is none, `setup` where it is of somebody or for somebody else.
+    pub fn issued(
+        audience: &Audience,
+        token: String,
+        expiration: Option<String>,
+        subject: &Subject,
+    ) -> Result<Self, Problem> {
+        let expected = Expected {
+            namespace: &subject.namespace,
+            account: &subject.account,
+            pod: subject.pod.as_ref().map(|pod| &pod.uid),
+        };
+        self::token(audience.as_str(), Entry { token, expiration }, &expected)
+    }
 }
 
 impl Tokens {

@@ -99,7 +99,7 @@ pub(super) fn refuse<'a>(access: &Access, catalog: &'a Catalog) -> Option<Refusa
 
 /// Whether an audience is the API server's: the empty one, which it reads as its own, and the names under which clusters
 /// reach it. Where it goes by another name, the token itself shows it, by an issuer among its audiences.
-fn is_api_servers(audience: &str) -> bool {
+pub fn is_api_servers(audience: &str) -> bool {
     let name = audience.strip_prefix("https://").unwrap_or(audience);
     let rest = name.strip_prefix("kubernetes.default.svc");
     audience.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/', ':']))

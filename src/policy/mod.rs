@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::error::{Problem, Problems};
 use crate::model::{Catalog, Plan, Source, StoreName, Subject};
+pub use audience::is_api_servers;
 pub use rule::{Pattern, Rule, Rules};
 pub use site::Site;
 

@@ -12,6 +12,8 @@
 mod agent;
 mod audit;
 mod call;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod configuration;
 #[cfg(feature = "vault")]
 mod configuration_tls;

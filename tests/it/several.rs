@@ -120,6 +120,7 @@ impl Served {
             stores: BTreeMap::from([(store, Arc::new(Echo) as Arc<dyn Store>)]),
             catalog: Catalog::new([entry]),
             policy: Policy::default(),
+            issuer: None,
             version_key: VersionKey(DigestKey::random()),
             limits: Limits::default(),
             metrics: metrics.clone(),

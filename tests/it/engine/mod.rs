@@ -2,6 +2,7 @@
 //! what is left when the backend is out.
 
 mod backend;
+mod mint;
 mod model;
 mod objects;
 mod outage;

@@ -9,7 +9,7 @@ use latchkey::audit::{self, Audit};
 use latchkey::clock::{Clock, Wall};
 use latchkey::dialect::{Dialect, Facts, Param};
 use latchkey::driver::{self, Flavour, Pod, PodToken};
-use latchkey::engine::{Delivery, Engine, Keep, Limits, Order, Origin, Parts};
+use latchkey::engine::{Delivery, Engine, Issuer, Keep, Limits, Order, Origin, Parts};
 use latchkey::error::Problems;
 use latchkey::model::locator::vault;
 use latchkey::model::{
@@ -23,6 +23,7 @@ use latchkey::telemetry::Metrics;
 use serde_json::{Value, json};
 
 use super::backend::Backend;
+use super::mint::Maker;
 use crate::support::issuer::unsigned;
 
 pub(super) const AUDIENCE: &str = "vault";
@@ -105,18 +106,21 @@ pub(super) struct Setup {
     pub(super) manners: Manners,
     pub(super) configured: Option<Duration>,
     pub(super) all_polls: bool,
+    /// Whether tokens may be asked for.
+    pub(super) issues: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let manners = Manners { batch: 1, fresh: Duration::from_secs(60) };
-        Self { keep: Keep::default(), manners, configured: None, all_polls: false }
+        Self { keep: Keep::default(), manners, configured: None, all_polls: false, issues: false }
     }
 }
 
 pub(super) struct World {
     pub(super) engine: Arc<Engine>,
     pub(super) backend: Arc<Backend>,
+    pub(super) maker: Arc<Maker>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     audit: Audit,
@@ -152,7 +156,7 @@ pub(super) fn web(number: usize) -> Who {
 impl World {
     pub(super) fn new(setup: Setup) -> Self {
         let clock = Clock::paused(Wall::from_seconds(1_700_000_000));
-        let backend = Backend::new(clock, setup.manners);
+        let (backend, maker) = (Backend::new(clock, setup.manners), Maker::new(clock));
         let name = StoreName::parse("vault").unwrap();
         let defaults = Defaults::Vault(vault::Defaults::default());
         let entry = Entry { store: name.clone(), defaults, fresh: setup.configured };
@@ -164,13 +168,14 @@ impl World {
             stores: BTreeMap::from([(name, Arc::clone(&backend) as Arc<dyn Store>)]),
             catalog: Catalog::new([entry]),
             policy: Policy::default(),
+            issuer: setup.issues.then(|| Arc::clone(&maker) as Arc<dyn Issuer>),
             version_key: VersionKey(DigestKey::random()),
             limits: Limits { keep: setup.keep, ..Limits::default() },
             metrics: metrics.clone(),
             audit: audit.clone(),
             audit_all_polls: setup.all_polls,
         });
-        Self { engine, backend, clock, metrics, audit, trail }
+        Self { engine, backend, maker, clock, metrics, audit, trail }
     }
 
     /// The claims of a good token of this pod.
@@ -187,7 +192,7 @@ impl World {
         })
     }
 
-    fn pod(&self, who: &Who, claims: &Value) -> Pod {
+    pub(super) fn pod(&self, who: &Who, claims: &Value) -> Pod {
         let expires = Wall::from_seconds(claims["exp"].as_i64().unwrap());
         let audience = claims["aud"][0].as_str().unwrap().to_owned();
         let token = PodToken { token: unsigned(claims), expires };
@@ -255,7 +260,7 @@ impl World {
         self.deliver(&pod, who.role, AUDIENCE, objects, &Flavour::SyncController, time).await
     }
 
-    async fn deliver(
+    pub(super) async fn deliver(
         &self,
         pod: &Pod,
         role: &str,

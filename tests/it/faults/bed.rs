@@ -129,6 +129,7 @@ impl Bed {
             stores: BTreeMap::from([(StoreName::parse("vault").unwrap(), store)]),
             catalog,
             policy: Policy::default(),
+            issuer: None,
             version_key: VersionKey(DigestKey::random()),
             limits: Limits::default(),
             metrics: metrics.clone(),

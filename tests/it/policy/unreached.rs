@@ -56,6 +56,7 @@ impl Node {
             stores: BTreeMap::from([(store, Arc::new(Vault::new(Arc::new(net))) as Arc<dyn Store>)]),
             catalog: Catalog::new([entry]),
             policy,
+            issuer: None,
             version_key: VersionKey(DigestKey::random()),
             limits: Limits::default(),
             metrics,
