@@ -4,6 +4,7 @@ mod args;
 mod objects;
 mod parameters;
 mod paths;
+mod versions;
 
 use std::collections::BTreeMap;
 
