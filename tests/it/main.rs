@@ -14,6 +14,8 @@ mod audit;
 mod call;
 mod configuration;
 mod contract;
+#[cfg(feature = "vault")]
+mod corpus;
 mod daemonset;
 mod dependencies;
 mod dialect_vault;
