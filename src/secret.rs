@@ -54,6 +54,16 @@ impl Secret {
     pub fn digest_key(&self) -> DigestKey {
         DigestKey::new(&self.0)
     }
+
+    /// HMAC-SHA256 over another secret and this one, one straight after the other, in full.
+    pub fn tag_behind(&self, before: &Self, key: &DigestKey) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&key.0);
+        context.update(&before.0);
+        context.update(&self.0);
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
 }
 
 /// A key for [`Digest`]s. Two processes with the same key make the same digests.

@@ -22,8 +22,6 @@ struct Issued {
 #[derive(Deserialize)]
 struct Status {
     token: String,
-    #[serde(rename = "expirationTimestamp")]
-    expiration: Option<String>,
 }
 
 impl Cluster {
@@ -52,7 +50,7 @@ impl Cluster {
             let problem = Problem::new(Reason::Upstream, purpose.told("the reply has no token"));
             self.never(problem.remedy("see what answers at this address"))
         })?;
-        Token::issued(audience, status.token, status.expiration, subject).map_err(|problem| {
+        Token::issued(audience, Secret::from_text(status.token), subject).map_err(|problem| {
             let what = purpose.told(&format!("the API server's token {}", problem.what));
             self.never(Problem::new(Reason::Upstream, what).remedy("see what answers at this address"))
         })

@@ -19,7 +19,7 @@ use super::{Backend, Engine, bug};
 use crate::audit;
 use crate::clock::Instant;
 use crate::error::{Fault, Problem, Problems, Reason};
-use crate::model::{Access, Call, Holder, Locator, Material, Source};
+use crate::model::{Access, Call, Fetched, Holder, Locator, Material, Source, unwritable};
 use crate::policy::PermittedPlan;
 use crate::room::{Allowance, Claim};
 use crate::store::{self, Session};
@@ -99,6 +99,11 @@ impl Engine {
                 Err(problem) => problems.push(problem),
                 Ok(results) => settle(results, wanted, sources, &mut answers, &mut problems),
             }
+        }
+        if !problems.is_empty() {
+            let materials = answers.iter().map(|got| got.as_ref().map(|got| Arc::clone(&got.material)));
+            let some = Fetched::new(permitted.plan(), materials.collect());
+            problems.extend(some.iter().flat_map(|some| unwritable(permitted.plan(), some)));
         }
         Problems::check(problems)?;
         story.got(&answers);

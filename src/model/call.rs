@@ -2,13 +2,12 @@
 //! value in any text: the attributes carry the pod's tokens.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use zeroize::Zeroizing;
 
 use super::FileMode;
+use super::go::json::{self, First, Value};
 use super::subject::{AccountName, Namespace, Pod, PodName, PodUid, Subject};
 use super::token::{self, Expected, Tokens};
 use crate::error::{Problem, Problems, Reason};
@@ -139,6 +138,10 @@ impl Call {
         let kubelet = Kubelet::take(&mut raw, &mut problems);
         let attributes = Attributes(raw);
         Problems::check(std::mem::take(&mut problems))?;
+        if envelope.target_path.is_empty() {
+            let problem = Problem::new(Reason::Invalid, "is empty, and should say where the volume is");
+            problems.push(problem.parameter("target_path"));
+        }
         let (subject, caller, tokens) = kubelet.identify(&envelope.target_path, &mut problems)?;
         Problems::check(problems)?;
         Ok(Self { subject, caller, tokens, publish, attributes, class, mode })
@@ -165,9 +168,9 @@ struct Kubelet {
 const PREFIX: &str = "csi.storage.k8s.io/";
 const EPHEMERAL: &str = "csi.storage.k8s.io/ephemeral";
 const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
-const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
-const POD_UID: &str = "csi.storage.k8s.io/pod.uid";
-const ACCOUNT_NAME: &str = "csi.storage.k8s.io/serviceAccount.name";
+pub(super) const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+pub(super) const POD_UID: &str = "csi.storage.k8s.io/pod.uid";
+pub(super) const ACCOUNT_NAME: &str = "csi.storage.k8s.io/serviceAccount.name";
 const KEYS: [&str; 6] = [EPHEMERAL, POD_NAME, POD_NAMESPACE, POD_UID, ACCOUNT_NAME, token::KEY];
 
 impl Kubelet {
@@ -291,7 +294,7 @@ fn publish(text: &[u8], problems: &mut Vec<Problem>) -> Option<Publish> {
     if text.is_empty() || text == b"null" {
         return None;
     }
-    let Ok(Strings { mut values, wrong }) = serde_json::from_slice::<Strings>(text) else {
+    let Some((mut values, wrong)) = json::whole(text).ok().and_then(strings) else {
         problems
             .push(Problem::new(Reason::Invalid, "is neither `null` nor a JSON object").parameter("secrets"));
         return None;
@@ -318,54 +321,46 @@ fn attributes(text: &[u8]) -> Result<BTreeMap<String, String>, Problems> {
         let what = format!("has {} bytes, {} at most", text.len(), Call::ATTRIBUTES_BYTES_MAX);
         return Err(invalid(what).remedy("make the class smaller, or split it").into());
     }
-    let Ok(text) = std::str::from_utf8(text) else {
+    if std::str::from_utf8(text).is_err() {
         return Err(invalid("is not UTF-8".to_owned()).into());
-    };
-    // serde's own words may quote the input, which holds tokens: only where it stumbled may be told.
-    let Strings { values, wrong } = serde_json::from_str(text).map_err(|error| {
-        let at = (u32::try_from(error.line()).unwrap_or(0), u32::try_from(error.column()).unwrap_or(0));
-        Problems::from(invalid("is not a JSON object of strings".to_owned()).at(at))
-    })?;
+    }
+    let read = json::whole(text);
+    let object = || invalid("is not a JSON object of strings".to_owned());
+    let first = read.map_err(|(_, at)| object().at(place(text, at)))?;
+    let (values, wrong) = strings(first).ok_or_else(object)?;
     let wrong = wrong.into_iter().map(|key| {
-        let problem =
-            Problem::new(Reason::Invalid, "is not a string once, as the driver sends it").parameter(key);
+        let problem = Problem::new(Reason::Invalid, "is not a string, as the driver sends it").parameter(key);
         problem.remedy("every parameter of a class is one string")
     });
     Problems::check(wrong.collect())?;
     Ok(values)
 }
 
-/// A JSON object of strings; keys whose value is something else, or that come twice, are told apart.
-struct Strings {
-    values: BTreeMap<String, String>,
-    wrong: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for Strings {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Strings;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strings, A::Error> {
-                let mut strings = Strings { values: BTreeMap::new(), wrong: Vec::new() };
-                while let Some(key) = map.next_key::<String>()? {
-                    let value = map.next_value::<serde_json::Value>()?;
-                    if let serde_json::Value::String(text) = value
-                        && !strings.values.contains_key(&key)
-                    {
-                        strings.values.insert(key, text);
-                    } else {
-                        strings.wrong.push(printable(&key));
-                    }
-                }
-                Ok(strings)
+/// The members of a JSON object of strings, as Go reads them: of equal names the last, `null` for an empty one. Names
+/// whose value is something else are told apart. `None` for another value, which is no object.
+fn strings(first: First<'_>) -> Option<(BTreeMap<String, String>, Vec<String>)> {
+    let members = match first {
+        First::Object(members) => members,
+        First::Null => Vec::new(),
+        First::Other => return None,
+    };
+    let (mut values, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (name, value) in members {
+        match value {
+            Value::Text(text) => drop(values.insert(name.to_string(), text.to_string())),
+            Value::Null => drop(values.insert(name.to_string(), String::new())),
+            Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Object(_) => {
+                wrong.push(printable(&name))
             }
         }
-        deserializer.deserialize_map(Object)
     }
+    Some((values, wrong))
+}
+
+/// Line and column of what stands behind so many bytes.
+fn place(text: &[u8], at: usize) -> (u32, u32) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
 }

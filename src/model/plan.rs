@@ -1,12 +1,14 @@
 //! What to read and what to write. A dialect makes it, policy permits it, the engine fetches it, render writes it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Access, FileMode, Locator, RelPath, Subject};
 use crate::error::{Problem, Problems, Reason};
+use crate::secret::Secret;
 use crate::text::short;
 
 /// A checked plan: every path legal, no two files in each other's way, every file cut from a source that exists.
@@ -69,8 +71,30 @@ pub struct FileSpec {
     pub mode: FileMode,
     /// Its content.
     pub body: Body,
+    /// What its version is made of.
+    pub version: VersionRule,
     /// Where the class says so: line and column inside its parameter.
     pub at: Option<(u32, u32)>,
+}
+
+/// What the version of a file is made of, under the version key.
+#[derive(Clone, Default)]
+pub enum VersionRule {
+    /// Its path and its content.
+    #[default]
+    Content,
+    /// How the class asks for it, in the words of another provider, and its content: that provider's own version, so that
+    /// a volume that moves here does not look changed. A secret, since the arguments of a request may be one.
+    Asked(Secret),
+}
+
+impl fmt::Debug for VersionRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Content => "Content",
+            Self::Asked(_) => "Asked",
+        })
+    }
 }
 
 /// Where a file stands.

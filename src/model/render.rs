@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+
 use super::cut::cut;
 use super::material::{Fetched, Part};
-use super::plan::{Body, FileSpec, PathRule, Plan, Source};
+use super::plan::{Body, FileSpec, PathRule, Plan, Source, VersionRule};
 use super::{FileMode, RelPath};
 use crate::error::{Problem, Problems, Reason};
 use crate::secret::{Digest, DigestKey, Secret};
@@ -24,14 +27,16 @@ pub struct File {
     pub contents: Secret,
     /// The source that it was cut from.
     pub source: usize,
+    /// What its version is made of.
+    pub version: VersionRule,
 }
 
-/// What the driver writes into the pod's status: changes exactly when the file does, and says nothing about it.
+/// What the driver writes into the pod's status: changes when the file does, and says nothing about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectVersion {
     /// The file's path.
     pub id: String,
-    /// A keyed digest of path and content.
+    /// A keyed digest of what its [`VersionRule`] says.
     pub version: String,
 }
 
@@ -81,6 +86,20 @@ pub fn render(
     key: &VersionKey,
     answer_bytes_max: usize,
 ) -> Result<Rendered, Problems> {
+    let (files, mut problems) = write(plan, got);
+    if problems.is_empty() && files.is_empty() {
+        problems.extend(plan.sources().iter().map(nothing));
+    }
+    Problems::check(problems)?;
+    finish(files.into_values().collect(), key, answer_bytes_max)
+}
+
+/// What [`render`] would refuse of what was fetched, where some of it was not: all that fails is told at once.
+pub fn unwritable(plan: &Plan, got: &Fetched) -> Vec<Problem> {
+    write(plan, got).1
+}
+
+fn write(plan: &Plan, got: &Fetched) -> (BTreeMap<RelPath, File>, Vec<Problem>) {
     let mut files = BTreeMap::new();
     let mut problems = Vec::new();
     for spec in plan.files() {
@@ -96,7 +115,9 @@ pub fn render(
         match written {
             Ok(written) => {
                 for (path, contents) in written {
-                    let file = File { path: path.clone(), mode: spec.mode, contents, source: *source };
+                    let version = spec.version.clone();
+                    let file =
+                        File { path: path.clone(), mode: spec.mode, contents, source: *source, version };
                     if files.insert(path, file).is_some() {
                         problems.push(
                             Problem::new(Reason::Invalid, "two fields make the same file")
@@ -108,11 +129,7 @@ pub fn render(
             Err(problem) => problems.push(problem.object(label(plan, spec))),
         }
     }
-    if problems.is_empty() && files.is_empty() {
-        problems.extend(plan.sources().iter().map(nothing));
-    }
-    Problems::check(problems)?;
-    finish(files.into_values().collect(), key, answer_bytes_max)
+    (files, problems)
 }
 
 fn spread(folder: &RelPath, part: &Part) -> Result<Vec<(RelPath, Secret)>, Problem> {
@@ -162,9 +179,12 @@ fn finish(files: Vec<File>, key: &VersionKey, answer_bytes_max: usize) -> Result
             .into());
     }
     let mut versions = Vec::with_capacity(files.len());
-    let mut all: Vec<u8> = Vec::with_capacity(files.len() * (VERSION_BYTES + 2));
+    let mut all: Vec<u8> = Vec::with_capacity(files.len() * (TAG_BYTES + 2));
     for file in &files {
-        let version = file.contents.digest(&key.0, file.path.as_str().as_bytes()).to_string();
+        let version = match &file.version {
+            VersionRule::Content => file.contents.digest(&key.0, file.path.as_str().as_bytes()).to_string(),
+            VersionRule::Asked(asked) => URL_SAFE.encode(file.contents.tag_behind(asked, &key.0)),
+        };
         all.extend_from_slice(version.as_bytes());
         all.extend_from_slice(&file.mode.bits().to_be_bytes());
         versions.push(ObjectVersion { id: file.path.as_str().to_owned(), version });
@@ -179,15 +199,21 @@ fn label(plan: &Plan, spec: &FileSpec) -> String {
 }
 
 /// Length of a version: a digest in hexadecimal.
-const VERSION_BYTES: usize = 32;
+const DIGEST_BYTES: usize = 32;
+/// Length of a version: a whole tag in padded base64.
+const TAG_BYTES: usize = 44;
 
 /// Bytes that a file and its version take in the encoded answer, protobuf's framing included.
 fn encoded(file: &File) -> usize {
     let field = |len: usize| 1 + varint(len) + len;
     let mode = if file.mode.bits() == 0 { 0 } else { 1 + varint(file.mode.bits().into()) };
     let contents = if file.contents.is_empty() { 0 } else { field(file.contents.len()) };
+    let version = match file.version {
+        VersionRule::Content => DIGEST_BYTES,
+        VersionRule::Asked(_) => TAG_BYTES,
+    };
     field(field(file.path.as_str().len()) + mode + contents)
-        + field(field(file.path.as_str().len()) + field(VERSION_BYTES))
+        + field(field(file.path.as_str().len()) + field(version))
 }
 
 fn varint(value: usize) -> usize {

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::call::{ACCOUNT_NAME, POD_NAMESPACE, POD_UID};
+use super::go::json::{self, First, Value, is};
 use super::subject::{AccountName, Namespace, PodUid, Subject};
 use crate::clock::Wall;
 use crate::error::{Problem, Reason};
@@ -55,7 +57,7 @@ pub struct Claims {
     pub id: Option<String>,
     /// Not good before this.
     pub not_before: Option<Wall>,
-    /// Not good from this on: the earlier of the claim and of kubelet's `expirationTimestamp`.
+    /// Not good from this on.
     pub expires: Option<Wall>,
     /// Whether the API server itself would believe it: its issuer stands among its audiences.
     pub for_api_server: bool,
@@ -77,18 +79,13 @@ impl Token {
     ///
     /// # Errors
     /// `invalid` where it is none, `setup` where it is of somebody or for somebody else.
-    pub fn issued(
-        audience: &Audience,
-        token: String,
-        expiration: Option<String>,
-        subject: &Subject,
-    ) -> Result<Self, Problem> {
+    pub fn issued(audience: &Audience, token: Secret, subject: &Subject) -> Result<Self, Problem> {
         let expected = Expected {
             namespace: &subject.namespace,
             account: &subject.account,
             pod: subject.pod.as_ref().map(|pod| &pod.uid),
         };
-        self::token(audience.as_str(), Entry { token, expiration }, &expected)
+        self::token(audience.as_str(), token, &expected)
     }
 }
 
@@ -105,17 +102,17 @@ impl Tokens {
 
     /// Decodes every token, and holds each against whom it must speak of.
     pub(super) fn parse(text: &str, expected: &Expected<'_>, problems: &mut Vec<Problem>) -> Self {
-        if matches!(text.trim(), "" | "null") {
+        if text.is_empty() {
             return Self::default();
         }
-        let Ok(entries) = serde_json::from_str::<BTreeMap<String, Entry>>(text) else {
+        let Some(entries) = json::whole(text.as_bytes()).ok().and_then(entries) else {
             let what = "is not a JSON object of `{\"token\": …, \"expirationTimestamp\": …}` by audience";
             problems.push(Problem::new(Reason::Invalid, what).parameter(KEY));
             return Self::default();
         };
         let mut tokens = BTreeMap::new();
-        for (audience, entry) in entries {
-            match token(&audience, entry, expected) {
+        for (audience, raw) in entries {
+            match token(&audience, raw, expected) {
                 Ok(token) => drop(tokens.insert(Audience::new(&audience), token)),
                 Err(problem) => problems.push(problem.object(name(&audience)).parameter(KEY)),
             }
@@ -127,14 +124,43 @@ impl Tokens {
 /// How far the clocks of nodes, API server and issuers may differ where a token's times are judged.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
+const KUBELETS: &str = "only kubelet may fill this key: remove it from the class and the pod";
+
 /// kubelet's key for the tokens.
 pub const KEY: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
-#[derive(Deserialize)]
-struct Entry {
-    token: String,
-    #[serde(rename = "expirationTimestamp")]
-    expiration: Option<String>,
+/// The token of each entry that has one, by audience, as Go decodes them: names in any case, and `null` says nothing.
+/// `expirationTimestamp` is no more than checked: the token itself says until when it is good.
+fn entries(first: First<'_>) -> Option<BTreeMap<String, Secret>> {
+    let members = match first {
+        First::Object(members) => members,
+        First::Null => Vec::new(),
+        First::Other => return None,
+    };
+    let mut tokens = BTreeMap::new();
+    for (audience, entry) in members {
+        let entry = match entry {
+            Value::Object(entry) => entry,
+            Value::Null => json::Object::new(),
+            Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => return None,
+        };
+        let mut token = None;
+        for (name, value) in
+            entry.into_iter().filter(|(name, _)| is(name, "token") || is(name, "expirationtimestamp"))
+        {
+            match value {
+                Value::Text(text) if is(&name, "token") => token = Some(text.to_string()),
+                Value::Text(_) | Value::Null => {}
+                Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Object(_) => return None,
+            }
+        }
+        // Of equal audiences the last counts, also where it has none.
+        tokens.remove(&*audience);
+        if let Some(token) = token.filter(|token| !token.is_empty()) {
+            tokens.insert(audience.to_string(), Secret::from_text(token));
+        }
+    }
+    Some(tokens)
 }
 
 #[derive(Deserialize)]
@@ -182,22 +208,17 @@ pub(crate) struct Named {
     pub(crate) uid: Option<String>,
 }
 
-fn token(audience: &str, entry: Entry, expected: &Expected<'_>) -> Result<Token, Problem> {
-    let malformed = || Problem::new(Reason::Invalid, "is not a JSON Web Token of three parts");
-    let raw = Secret::from_text(entry.token);
-    let body = decode(raw.expose()).ok_or_else(malformed)?;
-    let timestamp = match entry.expiration.as_deref().filter(|text| !text.is_empty()) {
-        Some(text) => {
-            let what = "its `expirationTimestamp` is not an RFC 3339 time";
-            Some(Wall::parse(text).ok_or_else(|| Problem::new(Reason::Invalid, what))?)
-        }
-        None => None,
+fn token(audience: &str, raw: Secret, expected: &Expected<'_>) -> Result<Token, Problem> {
+    let malformed = || {
+        let what = "is not a JSON Web Token of three parts, so that it does not say whose it is";
+        Problem::new(Reason::Setup, what).remedy(KUBELETS)
     };
+    let body = decode(raw.expose()).ok_or_else(malformed)?;
     agrees(audience, &body, expected)?;
     let claims = Claims {
         id: body.jti.map(|id| printable(&id)),
         not_before: body.nbf.map(seconds),
-        expires: [body.exp.map(seconds), timestamp].into_iter().flatten().min(),
+        expires: body.exp.map(seconds),
         for_api_server: body.aud.zip(body.iss).is_some_and(|(aud, iss)| aud.contains(&iss)),
     };
     Ok(Token { raw, claims })
@@ -206,7 +227,10 @@ fn token(audience: &str, entry: Entry, expected: &Expected<'_>) -> Result<Token,
 fn decode(token: &[u8]) -> Option<Body> {
     let mut parts = token.split(|byte| *byte == b'.');
     let (header, body, signature) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || header.is_empty() || signature.is_empty() {
+    let encoded = |part: &[u8]| {
+        !part.is_empty() && part.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    if parts.next().is_some() || !encoded(header) || !encoded(signature) {
         return None;
     }
     let body = Zeroizing::new(URL_SAFE_NO_PAD.decode(body).ok()?);
@@ -219,60 +243,40 @@ pub fn pod(jwt: &str) -> Option<(String, String)> {
     Some((pod.name?, pod.uid?))
 }
 
-/// The claims that Kubernetes signs into every service account token (`kubernetes.io`, and `sub`, which says the same).
+/// The claim that Kubernetes signs into every service account token, `kubernetes.io`, and `sub`, which says the same.
 fn agrees(audience: &str, body: &Body, expected: &Expected<'_>) -> Result<(), Problem> {
-    let disagrees = |claim: &str, theirs: &str, ours: &str| {
-        let what = format!("is of {claim} `{theirs}`, but the volume is of `{ours}`");
-        Problem::new(Reason::Setup, what)
-            .remedy("only kubelet may fill this key: remove it from the class and the pod")
+    let agrees = |claim: &str, key: &str, theirs: &str, ours: &str| {
+        let what = format!("is of {claim} `{theirs}`, but `{key}` says `{ours}`");
+        if theirs == ours { Ok(()) } else { Err(Problem::new(Reason::Setup, what).remedy(KUBELETS)) }
     };
-    let named =
-        |named: &Option<Named>, pick: fn(&Named) -> Option<&String>| named.as_ref().and_then(pick).cloned();
-    let (mut namespace, mut account, mut pod) = (None, None, None);
-    if let Some(kubernetes) = &body.kubernetes {
-        namespace.clone_from(&kubernetes.namespace);
-        account = named(&kubernetes.serviceaccount, |n| n.name.as_ref());
-        pod = named(&kubernetes.pod, |n| n.uid.as_ref());
-    }
+    let namespace = |theirs: &str| agrees("namespace", POD_NAMESPACE, theirs, expected.namespace.as_str());
+    let account = |theirs: &str| agrees("service account", ACCOUNT_NAME, theirs, expected.account.as_str());
     if let Some((ns, sa)) =
         body.sub.as_deref().and_then(|s| s.strip_prefix("system:serviceaccount:")?.split_once(':'))
     {
-        for (claim, theirs, ours) in [
-            ("namespace", ns, expected.namespace.as_str()),
-            ("service account", sa, expected.account.as_str()),
-        ] {
-            if theirs != ours {
-                return Err(disagrees(claim, theirs, ours));
-            }
-        }
-        namespace.get_or_insert_with(|| ns.to_owned());
-        account.get_or_insert_with(|| sa.to_owned());
+        namespace(ns)?;
+        account(sa)?;
     }
-    let (Some(namespace), Some(account)) = (namespace, account) else {
+    let theirs = body.kubernetes.as_ref();
+    let named = theirs.and_then(|theirs| {
+        Some((theirs.namespace.as_deref()?, theirs.serviceaccount.as_ref()?.name.as_deref()?))
+    });
+    let Some((theirs_namespace, theirs_account)) = named else {
         let what = "says of no service account that it is its own";
-        return Err(
-            Problem::new(Reason::Setup, what).remedy("it must be a token of the pod's service account")
-        );
+        let remedy = "it must be a token of the pod's service account, with the claim `kubernetes.io`";
+        return Err(Problem::new(Reason::Setup, what).remedy(remedy));
     };
-    if namespace != expected.namespace.as_str() {
-        return Err(disagrees("namespace", &namespace, expected.namespace.as_str()));
-    }
-    if account != expected.account.as_str() {
-        return Err(disagrees("service account", &account, expected.account.as_str()));
-    }
-    if let (Some(theirs), Some(ours)) = (&pod, expected.pod)
-        && theirs != ours.as_str()
-    {
-        return Err(disagrees("pod uid", theirs, ours.as_str()));
+    namespace(theirs_namespace)?;
+    account(theirs_account)?;
+    let pod = theirs.and_then(|theirs| theirs.pod.as_ref()?.uid.as_deref());
+    if let (Some(theirs), Some(ours)) = (pod, expected.pod) {
+        agrees("pod uid", POD_UID, theirs, ours.as_str())?;
     }
     let listed = body.aud.as_ref().is_some_and(|aud| aud.contains(audience));
     // The empty key stands for the API server's own audience, whose text only the cluster knows.
     if !listed && !audience.is_empty() {
-        return Err(Problem::new(
-            Reason::Setup,
-            "is handed over for an audience that it does not name itself",
-        )
-        .remedy("only kubelet may fill this key: remove it from the class and the pod"));
+        let what = "is handed over for an audience that it does not name itself";
+        return Err(Problem::new(Reason::Setup, what).remedy(KUBELETS));
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(super) async fn read(
 }
 
 /// Sees that so many more bytes of an answer of this size may be held; how much room that took.
-async fn cover(
+pub(super) async fn cover(
     claim: &Claim,
     bytes: usize,
     whole: usize,

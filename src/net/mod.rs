@@ -11,6 +11,7 @@
 mod body;
 mod connect;
 mod failure;
+mod gzip;
 mod names;
 mod pool;
 mod proxy;
@@ -189,7 +190,14 @@ impl Net {
         let reply = sent.ok_or(Failure::NoHead)?.map_err(|error| Failure::sent(&error))?;
         let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
         let by = deadline.min(began + self.limits.attempt);
-        let body = body::read(reply, self.limits.body_bytes, claim, &self.clock, by).await?;
+        let mut body = body::read(reply, self.limits.body_bytes, claim, &self.clock, by).await?;
+        if let Some(bytes) = gzip::unpacked(&headers, &body) {
+            if bytes > self.limits.body_bytes {
+                return Err(Failure::TooLarge(self.limits.body_bytes));
+            }
+            body::cover(claim, bytes, bytes, &self.clock, by).await?;
+            body = gzip::unpack(&body, bytes)?;
+        }
         Ok(Reply { status, headers, body })
     }
 }

@@ -15,6 +15,8 @@ const BYTES_PER_NODE: usize = 256;
 /// A tree in the making.
 pub(super) struct Tree<'a> {
     limits: Limits,
+    /// As Go reads it.
+    go: bool,
     lines: &'a Lines<'a>,
     open: Vec<Frame>,
     root: Option<Node>,
@@ -48,8 +50,8 @@ struct Anchored {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(limits: Limits, lines: &'a Lines<'a>) -> Self {
-        Self { limits, lines, open: Vec::new(), root: None, anchored: BTreeMap::new(), nodes: 0 }
+    pub(super) fn new(limits: Limits, go: bool, lines: &'a Lines<'a>) -> Self {
+        Self { limits, go, lines, open: Vec::new(), root: None, anchored: BTreeMap::new(), nodes: 0 }
     }
 
     /// The document, now that its end has come. Anchors end with it, although the parser remembers them.
@@ -65,6 +67,11 @@ impl<'a> Tree<'a> {
                 // An omitted value stands wherever the next thing does.
                 if !text.is_empty() || span.start != span.end {
                     self.indented(span)?;
+                }
+                if self.go && style == ScalarStyle::Plain && self.in_brackets() && text.contains('?') {
+                    let what =
+                        "a `?` ends a text in brackets or braces that is not in quotes: put it in quotes";
+                    return self.refuse(span, what);
                 }
                 let weight = 1 + text.len() / BYTES_PER_NODE;
                 self.weigh(weight, span)?;

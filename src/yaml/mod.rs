@@ -66,7 +66,8 @@ pub fn parse(text: &str, limits: Limits) -> Result<Node, Error> {
 }
 
 /// Reads the first document of a text as Go's `yaml.v3` does: what follows it is not looked at, U+0085 ends a line, a
-/// byte order mark stands at the beginning only, and no directive is known but `%YAML 1.1` and `%TAG`.
+/// byte order mark stands at the beginning only, no directive is known but `%YAML 1.1` and `%TAG`, and a `?` in brackets
+/// stands in quotes only.
 ///
 /// # Errors
 /// The first thing that is wrong: the grammar, a limit.
@@ -105,7 +106,7 @@ fn read(text: &str, limits: Limits, wanted: Documents) -> Result<Vec<Node>, Erro
     };
     let lines = Lines::new(&text);
     lines.printable(go)?;
-    let mut tree = Tree::new(limits, &lines);
+    let mut tree = Tree::new(limits, go, &lines);
     let mut documents = Vec::new();
     // The line from which on directives for the next document may stand.
     let mut prologue = 1;

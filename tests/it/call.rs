@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
+use latchkey::clock::Wall;
 use latchkey::error::{Problem, Problems, Reason};
 use latchkey::model::{self, Audience, Call, Caller, Envelope, FileMode};
 use latchkey::text::{nearest, printable};
@@ -81,7 +82,6 @@ fn kubelets_keys_become_the_subject_and_never_parameters() {
 fn a_volume_is_one_only_where_the_path_agrees_with_the_pods_uid() {
     for path in [
         "/mnt/secrets-store".to_owned(),
-        String::new(),
         "/var/lib/kubelet/pods/other/volumes/kubernetes.io~csi/s/mount".to_owned(),
         format!("/var/lib/kubelet/pods/{UID}/volumes/kubernetes.io~csi//mount"),
         format!("/var/lib/kubelet/pods/{UID}/volumes/kubernetes.io~csi/s"),
@@ -90,6 +90,63 @@ fn a_volume_is_one_only_where_the_path_agrees_with_the_pods_uid() {
         let call = Call::parse(&Envelope { target_path: path.clone().into(), ..envelope(&attributes()) });
         let call = call.ok().unwrap();
         assert_eq!((call.caller, call.subject.pod), (Caller::Sync, None), "{path}");
+    }
+}
+
+#[test]
+fn a_call_without_a_target_path_is_refused() {
+    let text = refused(&Envelope { target_path: Bytes::new(), ..envelope(&attributes()) }).text();
+    assert!(text.starts_with("invalid") && text.contains("parameter target_path: is empty"), "{text}");
+}
+
+/// The attributes, with more members behind the others.
+fn written(more: &str) -> Envelope {
+    let all = serde_json::to_string(&attributes()).unwrap();
+    let text = format!("{},{more}}}", all.strip_suffix('}').unwrap());
+    Envelope { attributes: text.into(), ..envelope(&attributes()) }
+}
+
+#[test]
+fn attributes_are_read_as_go_reads_them() {
+    for (more, value) in [
+        (r#""x":null"#, ""),
+        (r#""x":"a","x":"b""#, "b"),
+        (r#""x":"a","x":null"#, ""),
+        (r#""x":"a","\u0078":"b""#, "b"),
+        (r#""x":"\ud83d\ude00""#, "😀"),
+        (r#""x":"a\ud83db""#, "a\u{fffd}b"),
+        (r#""x":"\udc00\ud83d""#, "\u{fffd}\u{fffd}"),
+        (r#""x":"a\u0000b""#, "a\0b"),
+        (r#""x":"\/\b\f\"\\""#, "/\u{8}\u{c}\"\\"),
+        ("\n\t\"x\" : \"y\"\r\n", "y"),
+    ] {
+        let call = Call::parse(&written(more)).unwrap_or_else(|problems| panic!("{more}: {problems}"));
+        assert_eq!(call.attributes.get("x"), Some(value), "{more}");
+    }
+    for more in [r#""x":1"#, r#""x":true"#, r#""x":["a"]"#, r#""x":{}"#, r#""x":1.5,"x":"a""#] {
+        let text = refused(&written(more)).text();
+        assert!(text.contains("parameter x: is not a string"), "{more}: {text}");
+    }
+    // Where it breaks is told, and none of it.
+    for (more, at) in [
+        ("\n\"x\":'CANARY'", "line 2, column 5"),
+        ("\n\"x\":\"CANARY\\q\"", "line 2"),
+        ("\n\"x\":\"CANARY\n\"", "line 2"),
+        ("\n\"CANARY\"", "line 2"),
+        ("\n\n", "line 3, column 2"),
+    ] {
+        let text = refused(&written(more)).text();
+        assert!(text.contains("is not a JSON object of strings") && text.contains(at), "{more}: {text}");
+        assert!(!text.contains("CANARY"), "{text}");
+    }
+    for whole in ["{} {}", "{}x", "\u{feff}{}", "[]", "\"x\"", "5", "x", " ", "", "{", "{'a':'b'}", "nul"] {
+        let text = refused(&Envelope { attributes: whole.into(), ..envelope(&attributes()) }).text();
+        assert!(text.contains("parameter attributes"), "{whole}: {text}");
+    }
+    // Nothing at all is an object without members: it lacks what kubelet says.
+    for none in ["null", " {} "] {
+        let text = refused(&Envelope { attributes: none.into(), ..envelope(&attributes()) }).text();
+        assert!(text.contains("pod.namespace: is missing"), "{none}: {text}");
     }
 }
 
@@ -132,28 +189,36 @@ fn names_that_kubernetes_does_not_give_are_refused() {
 
 #[test]
 fn tokens_are_json_in_json_and_taken_by_audience() {
-    let call = Call::parse(&tokens(&json!({
-        "vault": { "token": jwt(&claims()), "expirationTimestamp": "2030-01-01T00:00:00Z" },
-    })));
-    let call = call.ok().unwrap();
-    let token = call.tokens.get(&Audience::new("vault")).unwrap();
-    assert_eq!(token.claims.expires.unwrap().to_string(), "2030-01-01T00:00:00.000Z");
-    assert!(call.tokens.get(&Audience::new("other")).is_none());
-    for none in ["", "null", "{}"] {
-        assert_eq!(Call::parse(&with(TOKENS, none)).ok().unwrap().tokens.audiences().count(), 0);
+    let jwt = jwt(&claims());
+    for entries in [
+        json!({ "vault": { "token": jwt, "expirationTimestamp": "2030-01-01T00:00:00Z" } }).to_string(),
+        json!({ "vault": { "TOKEN": jwt, "more": [7] } }).to_string(),
+        json!({ "vault": { "to\u{212a}en": jwt, "EXPIRATIONTIMESTAMP": null } }).to_string(),
+        format!(r#"{{"vault":{{"token":"x"}},"vault":{{"token":"{jwt}"}},"aws":null,"gcp":{{}}}}"#),
+        format!(r#" {{"v\u0061ult":{{"token":null,"Token":"{jwt}"}},"aws":{{"token":""}}}} "#),
+    ] {
+        let call = Call::parse(&with(TOKENS, &entries)).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(call.tokens.audiences().map(Audience::as_str).collect::<Vec<_>>(), ["vault"], "{entries}");
+        assert_eq!(call.tokens.get(&Audience::new("vault")).unwrap().raw.expose(), jwt.as_bytes());
     }
+    for none in ["", "null", " {} ", r#"{"vault":null}"#, r#"{"vault":{}}"#, r#"{"vault":{"token":null}}"#] {
+        assert_eq!(Call::parse(&with(TOKENS, none)).ok().unwrap().tokens.audiences().count(), 0, "{none}");
+    }
+    let gone = format!(r#"{{"vault":{{"token":"{jwt}"}},"vault":null}}"#);
+    assert_eq!(Call::parse(&with(TOKENS, &gone)).ok().unwrap().tokens.audiences().count(), 0);
 }
 
 #[test]
-fn the_earlier_of_both_ends_counts() {
+fn until_when_a_token_is_good_is_its_own_word_and_not_the_text_beside_it() {
     let mut short = claims();
     short["exp"] = json!(1_900_000_000);
-    for (timestamp, end) in [("2020-01-01T00:00:00Z", 1_577_836_800), ("2090-01-01T00:00:00Z", 1_900_000_000)]
-    {
-        let entry = json!({ "token": jwt(&short), "expirationTimestamp": timestamp });
-        let call = Call::parse(&tokens(&json!({ "vault": entry }))).ok().unwrap();
-        let token = call.tokens.get(&Audience::new("vault")).unwrap();
-        assert_eq!(token.claims.expires.unwrap().seconds(), end);
+    for (claims, end) in [(short, Some(1_900_000_000)), (claims(), None)] {
+        for timestamp in ["2020-01-01T00:00:00Z", "2090-01-01T00:00:00Z", "tomorrow", ""] {
+            let entry = json!({ "token": jwt(&claims), "expirationTimestamp": timestamp });
+            let call = Call::parse(&tokens(&json!({ "vault": entry }))).ok().unwrap();
+            let token = call.tokens.get(&Audience::new("vault")).unwrap();
+            assert_eq!(token.claims.expires.map(Wall::seconds), end, "{timestamp}");
+        }
     }
 }
 
@@ -163,8 +228,18 @@ fn a_malformed_entry_is_refused_even_beside_a_good_one() {
     let canary = "canary-token";
     for bad in [
         json!(canary),
-        json!({}),
+        json!([]),
         json!({ "token": 7 }),
+        json!({ "Token": {} }),
+        json!({ "token": jwt(&claims()), "expirationTimestamp": 7 }),
+    ] {
+        let problems = refused(&tokens(&json!({ "vault": good, "aws": bad })));
+        assert_eq!(problems.reason(), Reason::Invalid, "{bad}");
+        let text = problems.text();
+        assert!(text.contains(TOKENS) && !text.contains(canary), "{text}");
+    }
+    // What does not say whose it is agrees with nobody.
+    for bad in [
         json!({ "token": canary }),
         json!({ "token": format!("{canary}.x") }),
         json!({ "token": format!("e30.{}.", BASE64.encode("{}")) }),
@@ -172,12 +247,14 @@ fn a_malformed_entry_is_refused_even_beside_a_good_one() {
         json!({ "token": format!("e30.{}.x.y", BASE64.encode("{}")) }),
         json!({ "token": format!("e30.{}.x", BASE64.encode("[7]")) }),
         json!({ "token": "e30.!!!.x" }),
-        json!({ "token": jwt(&claims()), "expirationTimestamp": "tomorrow" }),
+        json!({ "token": format!(" {}", jwt(&claims())) }),
+        json!({ "token": format!("{}\n", jwt(&claims())) }),
+        json!({ "token": "a.b" }),
     ] {
         let problems = refused(&tokens(&json!({ "vault": good, "aws": bad })));
-        assert_eq!(problems.reason(), Reason::Invalid, "{bad}");
+        assert_eq!(problems.reason(), Reason::Setup, "{bad}");
         let text = problems.text();
-        assert!(text.contains(TOKENS) && !text.contains(canary), "{text}");
+        assert!(text.contains(TOKENS) && text.contains("`aws`") && !text.contains(canary), "{text}");
     }
     for bad in ["[]", "7", "{", "canary-token"] {
         let text = refused(&with(TOKENS, bad)).text();
@@ -203,6 +280,17 @@ fn claims_that_disagree_with_the_subject_are_a_matter_of_setup() {
         (change("/aud", json!([])), "audience that it does not name"),
         (json!({ "aud": "vault" }), "of no service account"),
         (json!({ "aud": "vault", "sub": "system:node:n1" }), "of no service account"),
+        (json!({ "aud": "vault", "sub": "system:serviceaccount:shop:web" }), "of no service account"),
+        (json!({ "aud": "vault", "kubernetes.io": { "namespace": "shop" } }), "of no service account"),
+        (
+            change("/kubernetes.io/serviceaccount/name", json!("x")),
+            "but `csi.storage.k8s.io/serviceAccount.name`",
+        ),
+        (
+            change("/kubernetes.io/namespace", json!("x")),
+            "but `csi.storage.k8s.io/pod.namespace` says `shop`",
+        ),
+        (change("/kubernetes.io/pod/uid", json!("x")), "but `csi.storage.k8s.io/pod.uid`"),
     ] {
         let problems = refused(&tokens(&json!({ "vault": { "token": jwt(&claims) } })));
         assert_eq!(problems.reason(), Reason::Setup, "{claims}");
@@ -211,7 +299,6 @@ fn claims_that_disagree_with_the_subject_are_a_matter_of_setup() {
     for fine in [
         change("/aud", json!("vault")),
         change("/aud", json!(["x", "vault"])),
-        json!({ "aud": "vault", "sub": "system:serviceaccount:shop:web" }),
         json!({ "aud": "vault", "kubernetes.io": { "namespace": "shop", "serviceaccount": { "name": "web" } } }),
     ] {
         assert!(Call::parse(&tokens(&json!({ "vault": { "token": jwt(&fine) } }))).is_ok(), "{fine}");

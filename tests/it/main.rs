@@ -18,6 +18,8 @@ mod configuration;
 #[cfg(feature = "vault")]
 mod configuration_tls;
 mod contract;
+#[cfg(feature = "vault")]
+mod corpus;
 mod daemonset;
 mod dependencies;
 mod dialect_vault;

@@ -7,7 +7,7 @@ use latchkey::error::{Problem, Problems, Reason};
 use latchkey::model::locator::local::{self, EntryPath};
 use latchkey::model::{
     Access, Body, Cut, Fetched, FileMode, FileSpec, Kind, Locator, Material, Part, PathRule, Plan, RelPath,
-    Rendered, Source, StoreName, VersionKey, Want, render,
+    Rendered, Source, StoreName, VersionKey, VersionRule, Want, render, unwritable,
 };
 use latchkey::secret::{DigestKey, Secret};
 use latchkey::serve::response;
@@ -42,7 +42,13 @@ fn path(text: &str) -> RelPath {
 }
 
 fn file(rule: PathRule, source: usize, cut: Cut) -> FileSpec {
-    FileSpec { path: rule, mode: FileMode::DEFAULT, body: Body::Cut { source, cut }, at: None }
+    FileSpec {
+        path: rule,
+        mode: FileMode::DEFAULT,
+        body: Body::Cut { source, cut },
+        version: VersionRule::Content,
+        at: None,
+    }
 }
 
 fn one(at: &str, source: usize) -> FileSpec {
@@ -86,6 +92,21 @@ fn refused(outcome: Result<Rendered, Problems>) -> Vec<Problem> {
         Ok(_) => panic!("it was written"),
         Err(problems) => problems.into_iter().collect(),
     }
+}
+
+#[test]
+fn what_cannot_be_written_is_told_beside_what_could_not_be_read() {
+    let files = vec![field("a", 0, "k"), field("b", 1, "absent"), field("c", 2, "absent")];
+    let plan = Plan::new(["x", "y", "z"].map(source).into(), files, "files").unwrap();
+    let got = vec![Some(material(b"", &[("k", b"v")])), Some(material(b"", &[("k", b"v")])), None];
+    let got = Fetched::new(&plan, got).unwrap();
+    let problems = unwritable(&plan, &got);
+    let [problem] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(problem.reason, Reason::NotFound);
+    assert!(
+        problem.to_string().contains("secret `y`") && problem.to_string().contains("`absent`"),
+        "{problem}"
+    );
 }
 
 fn contents(rendered: &Rendered) -> Vec<(&str, Vec<u8>)> {
@@ -318,12 +339,25 @@ fn a_mode_is_at_most_five_octal_digits_up_to_07777() {
 
 #[test]
 fn the_drivers_permission_is_a_decimal_number() {
-    for (text, bits) in [("420", 0o644), ("0", 0), (" 256\n", 0o400), ("4095", 0o7777)] {
+    for (text, bits) in [("420", 0o644), ("0", 0), (" 256\n", 0o400), ("4095", 0o7777), ("null", 0)] {
         assert_eq!(FileMode::parse_permission(text).map(FileMode::bits), Some(bits), "{text:?}");
     }
-    for text in
-        ["", "0644", "4096", "-1", "1.0", "1e2", "\"420\"", "null", "4294967296", "99999999999999999999"]
-    {
+    for text in [
+        "",
+        "0644",
+        "4096",
+        "-1",
+        "-0",
+        "1.0",
+        "1e2",
+        "\"420\"",
+        "NULL",
+        "nul",
+        "420 5",
+        "\u{a0}420",
+        "4294967296",
+        "99999999999999999999",
+    ] {
         assert_eq!(FileMode::parse_permission(text), None, "{text:?}");
     }
 }

@@ -4,7 +4,7 @@ use super::keys::{self, Found, document, is_name, key, listed};
 use super::secrets::Declared;
 use super::{FILES, SECRETS};
 use crate::error::{Problem, Reason};
-use crate::model::{Body, Cut, FileMode, FileSpec, PathRule, Plan, RelPath};
+use crate::model::{Body, Cut, FileMode, FileSpec, PathRule, Plan, RelPath, VersionRule};
 use crate::text::{nearest, short};
 use crate::yaml::Node;
 
@@ -23,6 +23,7 @@ pub(super) fn spread(declared: &[Declared], mode: FileMode, problems: &mut Found
                 path: PathRule::Spread(path),
                 mode,
                 body: Body::Cut { source, cut: Cut::Whole },
+                version: VersionRule::Content,
                 at: Some(secret.at),
             }),
             Err(rule) => problems.push(
@@ -128,7 +129,7 @@ impl<'a> Reader<'a> {
             (None, None)
         };
         let (path_rule, body, mode) = (PathRule::One(checked.ok()?), body?, mode?);
-        Some(FileSpec { path: path_rule, mode, body, at: Some(path.at) })
+        Some(FileSpec { path: path_rule, mode, body, version: VersionRule::Content, at: Some(path.at) })
     }
 
     fn mapping(

@@ -14,7 +14,7 @@ use crate::dialect::{Dialect, Facts, Param};
 use crate::error::{Problem, Problems, Reason};
 pub use crate::model::locator::vault::Flavour;
 use crate::model::{
-    Access, Attributes, Body, Catalog, FileSpec, Locator, PathRule, Plan, RelPath, Source, Want,
+    Access, Attributes, Body, Catalog, FileSpec, Locator, PathRule, Plan, RelPath, Source, VersionRule, Want,
 };
 
 /// The dialect of `provider: vault` or `provider: openbao`.
@@ -95,9 +95,10 @@ fn files(objects: &[Object]) -> Vec<FileSpec> {
     let file = |(source, object): (usize, &Object)| {
         Some(FileSpec {
             // It was checked when the object was read.
-            path: PathRule::One(RelPath::parse(&object.name).ok()?),
+            path: PathRule::One(RelPath::parse_raw(&object.name).ok()?),
             mode: object.mode,
             body: Body::Cut { source, cut: object.cut.clone() },
+            version: VersionRule::Asked(object.asked.clone()),
             at: Some(object.at),
         })
     };

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{OBJECTS, args, nothing};
 use crate::dialect::Facts;
 use crate::error::{Problem, Reason};
+use crate::model::go::Json;
 use crate::model::locator::{request, vault};
 use crate::model::{Cut, Encoding, FileMode, Plan, RelPath};
 use crate::secret::Secret;
@@ -18,6 +19,8 @@ pub(super) struct Object {
     pub(super) locator: vault::Locator,
     pub(super) mode: FileMode,
     pub(super) cut: Cut,
+    /// The entry as upstream has it, which its version is made of.
+    pub(super) asked: Secret,
     pub(super) at: (u32, u32),
 }
 
@@ -82,6 +85,9 @@ const ARGS: &str = "secretArgs";
 const MODE: &str = "filePermission";
 const ENCODING: &str = "encoding";
 
+/// Longest name by which an error calls an object in full.
+const LABEL_BYTES: usize = 300;
+
 type Fields<'a> = Vec<Field<'a>>;
 
 impl Reader<'_> {
@@ -117,7 +123,8 @@ impl Reader<'_> {
         let locator = self.locator(entry, &fields);
         let mode = self.mode(&fields);
         let cut = self.cut(&fields);
-        Some(Object { name: name?, locator: locator?, mode: mode?, cut: cut?, at })
+        let (name, locator, mode, cut) = (name?, locator?, mode?, cut?);
+        Some(Object { name, locator, mode, cut, asked: asked(&fields)?, at })
     }
 
     /// A field of text, empty where it is absent or null, and where it stands; `None` where it is no text.
@@ -142,11 +149,17 @@ impl Reader<'_> {
     fn name(&mut self, entry: &Node, fields: &Fields<'_>) -> (Option<String>, (u32, u32)) {
         let Some((name, at)) = self.text(entry.at, fields, NAME) else { return (None, entry.at) };
         if !name.is_empty() {
-            self.label = format!("object `{}`", short(&name));
+            // As long as a component of a path may be, and a little longer: what is wrong may be its length.
+            let known = if name.len() <= LABEL_BYTES { name.clone() } else { short(&name) };
+            self.label = format!("object `{known}`");
         }
-        if let Err(rule) = RelPath::parse(&name) {
+        if let Err(rule) = RelPath::parse_raw(&name) {
             let what = format!("`{NAME}`, the path of the file, {rule}");
-            self.invalid(at, what, "write a path below the volume's root, like `db/password`");
+            let remedy = RelPath::meant(&name).map_or_else(
+                || "write a path below the volume's root, like `db/password`".to_owned(),
+                |path| format!("write it as `{}`", short(path.as_str())),
+            );
+            self.refuse(Reason::Invalid, at, what, remedy);
             return (None, at);
         }
         (Some(name.into_owned()), at)
@@ -250,6 +263,32 @@ impl Reader<'_> {
         }
     }
 }
+
+/// An entry in the JSON that the versions of both upstream providers begin with, which they share to the byte: what the
+/// fields say, and not what it stands for. `None` where one of them cannot be read, which is told by then.
+fn asked(fields: &Fields<'_>) -> Option<Secret> {
+    let find = |name: &str| fields.iter().find(|field| field.name == name).map(|field| field.value);
+    let mut json = Json::new(ASKED_BYTES);
+    let texts = [
+        ("{\"ObjectName\":", NAME),
+        (",\"SecretPath\":", PATH),
+        (",\"SecretKey\":", KEY),
+        (",\"Method\":", METHOD),
+    ];
+    let text = |name: &str| find(name).map_or(Ok(None), go::text).ok().map(Option::unwrap_or_default);
+    for (before, name) in texts {
+        json.raw(before).string(&text(name)?);
+    }
+    let args = find(ARGS).map_or(Ok(None), args::json).ok()?;
+    json.raw(",\"SecretArgs\":").raw(args.as_deref().unwrap_or("null"));
+    let mode = find(MODE).map_or(Some(0), bits)?;
+    json.raw(",\"FilePermission\":").raw(&mode.to_string());
+    json.raw(",\"Encoding\":").string(&text(ENCODING)?).raw("}");
+    Some(json.finish())
+}
+
+/// Room for an entry of usual length.
+const ASKED_BYTES: usize = 256;
 
 /// The number that Go decodes into 32 bits without a sign, fractions cut off; nought for null.
 fn bits(node: &Node) -> Option<u32> {

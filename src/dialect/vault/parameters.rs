@@ -232,7 +232,11 @@ impl Reader<'_> {
         let (old, new) = (self.words.get("KubernetesMountPath"), self.words.get("AuthMountPath"));
         if let (Some(old), Some(new)) = (&old, &new) {
             let what = format!("is set beside `{}`, and both name the auth mount", new.name);
-            return self.problem(refuse(Reason::Invalid, old.name.clone(), what, "remove one of the two"));
+            let usual = |suffix| self.words.usual(suffix);
+            let (usual_old, usual_new) = (usual("KubernetesMountPath"), usual("AuthMountPath"));
+            let remedy =
+                format!("keep one of the two, `{usual_old}` or better `{usual_new}`, in whichever spelling");
+            return self.problem(refuse(Reason::Invalid, old.name.clone(), what, remedy));
         }
         match old.or(new).filter(|word| !word.text.is_empty()) {
             None => Some(self.defaults.usual_mount()),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::json::{self, Flaw, Object, Text, Value};
+use super::json::{self, First, Flaw, Object, Text, Value, is};
 
 /// A reply.
 #[derive(Default)]
@@ -69,13 +69,11 @@ impl<'a> Envelope<'a> {
         if body.is_empty() {
             return Err(Unusable::Empty);
         }
-        let members = json::members(body).map_err(|flaw| match flaw {
-            Flaw::Syntax => Unusable::Foreign,
-            Flaw::Bounds => Unusable::Bounds,
-        })?;
-        let Some(members) = members else {
-            let null = body.trim_ascii_start().starts_with(b"null");
-            return if null { Ok(Self::default()) } else { Err(Unusable::Foreign) };
+        let members = match json::first(body) {
+            Ok(First::Object(members)) => members,
+            Ok(First::Null) => return Ok(Self::default()),
+            Ok(First::Other) | Err(Flaw::Syntax) => return Err(Unusable::Foreign),
+            Err(Flaw::Bounds) => return Err(Unusable::Bounds),
         };
         let mut envelope = Self::default();
         let mut others = Object::new();
@@ -165,16 +163,6 @@ impl<'a> WrapInfo<'a> {
             _ => Some(()),
         }
     }
-}
-
-/// Whether a name means a field: in any case, by Unicode's rule.
-fn is(name: &str, field: &str) -> bool {
-    let fold = |c: char| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        _ => c.to_ascii_lowercase(),
-    };
-    name == field || name.chars().map(fold).eq(field.chars())
 }
 
 fn text<'a>(slot: &mut Text<'a>, value: Value<'a>) -> Option<()> {

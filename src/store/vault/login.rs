@@ -109,6 +109,10 @@ fn no_token(envelope: &Envelope<'_>) -> (Reason, String, &'static str) {
             "take the logins of this auth mount out of the enforcement of multi-factor authentication",
         );
     }
+    if envelope.auth.is_some() {
+        let what = format!("{none} that could be sent back");
+        return (Reason::Login, what, "check that the auth mount issues tokens to this role");
+    }
     let warnings = quote(envelope.warnings.iter().flatten());
     let what = if warnings.is_empty() { none.to_owned() } else { format!("{none}: {warnings}") };
     (

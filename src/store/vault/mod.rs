@@ -1,9 +1,8 @@
 //! Vault and OpenBao: a login with the pod's token at a kubernetes or jwt auth mount, reads of any path, and what keeps
 //! or ends what was issued. One client for both servers. A request follows `login.rs` or `read.rs` → `server.rs` → `net`;
-//! its reply goes through `json.rs` and `envelope.rs` to `material.rs`, or to `refusal.rs`.
+//! its reply goes through `model::go::json` and `envelope.rs` to `material.rs`, or to `refusal.rs`.
 
 mod envelope;
-mod json;
 mod lease;
 mod login;
 mod material;
@@ -19,6 +18,7 @@ use futures_util::future::{BoxFuture, join_all};
 use self::server::Server;
 use super::{Cx, Manners, Proof, Renew, Revoke, Scope, Session, Store};
 use crate::error::{Fault, Problem, Reason};
+use crate::model::go::json;
 use crate::model::{Access, Grant, Locator, Material};
 use crate::net::Net;
 

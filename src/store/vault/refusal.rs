@@ -244,7 +244,7 @@ fn pause(reply: &Reply) -> Option<Duration> {
 
 /// The errors and warnings of a body; `None` where it is not this kind of server's.
 fn words(body: &[u8]) -> Option<String> {
-    let members = json::members(body).ok()??;
+    let Ok(json::First::Object(members)) = json::first(body) else { return None };
     let named = |wanted: &str| {
         let values = members.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
         values.flat_map(|(_, value)| texts(value)).collect::<Vec<_>>()

@@ -7,6 +7,8 @@ mod canary;
 mod canary_vault;
 mod cli;
 mod codes;
+#[cfg(feature = "vault")]
+mod corpus;
 mod deadline;
 mod demo;
 mod envelope;

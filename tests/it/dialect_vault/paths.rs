@@ -145,10 +145,10 @@ fn a_method_is_sent_as_written() {
 #[test]
 fn two_spellings_of_one_request_are_one_locator() {
     let plan = objects(
-        "- { objectName: a, secretPath: secret/data/x?b=1&a=2, secretArgs: { k: 1, l: [true] } }\n\
-         - { objectName: b, secretPath: /v1//secret/data/x/?a=2&b=1&, method: GET, secretArgs: { l: [True], k: 0x1 } }\n\
-         - { objectName: c, secretPath: secret/data/x?b=1&a=2, secretArgs: { k: 2, l: [true] } }\n\
-         - { objectName: d, secretPath: secret/data/x?b=1&a=2 }\n",
+        "- { objectName: a, secretPath: \"secret/data/x?b=1&a=2\", secretArgs: { k: 1, l: [true] } }\n\
+         - { objectName: b, secretPath: \"/v1//secret/data/x/?a=2&b=1&\", method: GET, secretArgs: { l: [True], k: 0x1 } }\n\
+         - { objectName: c, secretPath: \"secret/data/x?b=1&a=2\", secretArgs: { k: 2, l: [true] } }\n\
+         - { objectName: d, secretPath: \"secret/data/x?b=1&a=2\" }\n",
     )
     .unwrap();
     let [a, b, c, d] = locators(&plan)[..] else { panic!("four") };

@@ -11,6 +11,7 @@ use latchkey::driver::{Flavour, Pod};
 use latchkey::engine::{Issuer, Keep};
 use latchkey::error::{Fault, Problem, Problems, Reason};
 use latchkey::model::{self, Audience, Endpoint, StoreName, Subject, Token};
+use latchkey::secret::Secret;
 use serde_json::json;
 
 use super::world::{Setup, Who, World, web};
@@ -82,7 +83,8 @@ impl Issuer for Maker {
                 "exp": self.clock.wall().seconds() + 900 + state.longer,
                 "sub": format!("system:serviceaccount:{}:{}", subject.namespace, subject.account),
             });
-            Ok(Token::issued(audience, unsigned(&claims), None, subject).expect("a token of that subject"))
+            Ok(Token::issued(audience, Secret::from_text(unsigned(&claims)), subject)
+                .expect("a token of that subject"))
         }
         .boxed()
     }

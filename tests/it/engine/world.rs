@@ -14,7 +14,7 @@ use latchkey::error::Problems;
 use latchkey::model::locator::vault;
 use latchkey::model::{
     self, Access, Address, Attributes, Audience, Body, Catalog, Cut, Defaults, Endpoint, Entry, FileSpec,
-    Locator, PathRule, Plan, RelPath, Source, StoreName, Tls, VersionKey, Want,
+    Locator, PathRule, Plan, RelPath, Source, StoreName, Tls, VersionKey, VersionRule, Want,
 };
 use latchkey::policy::Policy;
 use latchkey::secret::DigestKey;
@@ -79,6 +79,7 @@ impl Dialect for Lines {
                 path: PathRule::One(RelPath::parse(&file).unwrap()),
                 mode: facts.mode,
                 body: Body::Cut { source: index, cut: Cut::Whole },
+                version: VersionRule::Content,
                 at: None,
             });
         }

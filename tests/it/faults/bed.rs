@@ -322,7 +322,7 @@ fn well(request: &Request) -> Reply {
 
 /// One object, by what it is read with.
 pub(super) fn get(path: &str) -> String {
-    format!("- {{ objectName: o, secretPath: {path}, secretKey: k }}\n")
+    format!("- {{ objectName: o, secretPath: \"{path}\", secretKey: k }}\n")
 }
 
 /// One object, by a request with an effect.

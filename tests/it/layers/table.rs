@@ -110,7 +110,7 @@ const ALONE: &[Alone] = &[
     Alone { units: "secret", paths: "aws_lc_rs", why: "keyed digests and randomness come from `secret`" },
     Alone { units: "secret model net cluster store::local store::vault app cli", paths: "zeroize", why: "buffers of bytes on their way into a `Secret`, where bytes come in; nowhere else" },
     Alone { units: "telemetry", paths: "prometheus_client tracing_subscriber", why: "others emit through `tracing` and `telemetry`'s own types" },
-    Alone { units: "net", paths: "reqwest rustls rustls_native_certs rustls_pki_types tokio_rustls hyper_rustls hyper_util::client", why: "one HTTP stack, one set of roots, guards and proxies" },
+    Alone { units: "net", paths: "reqwest flate2 rustls rustls_native_certs rustls_pki_types tokio_rustls hyper_rustls hyper_util::client", why: "one HTTP stack, one set of roots, guards and proxies" },
     Alone { units: "net store::aws", paths: "aws_smithy_*", why: "`net` carries the SDK's transport" },
     Alone { units: "model::cut", paths: "jmespath p12_keystore minijinja", why: "fields are cut out of bodies in one place" },
     Alone { units: "store::aws", paths: "aws_*", why: "an SDK stays in its store" },

@@ -14,7 +14,7 @@ use latchkey::lint::{Linter, Report};
 use latchkey::model::locator::{local, vault};
 use latchkey::model::{
     Access, Address, Attributes, Audience, Body, Catalog, Cut, Defaults, Endpoint, Entry, FileMode, FileSpec,
-    Locator, Origin, PathRule, Plan, RelPath, Source, StoreName, Tls, Want,
+    Locator, Origin, PathRule, Plan, RelPath, Source, StoreName, Tls, VersionRule, Want,
 };
 use latchkey::policy::Policy;
 use latchkey::secret::DigestKey;
@@ -61,6 +61,7 @@ impl Dialect for Vaultish {
             path: PathRule::One(RelPath::parse(&format!("f{source}")).unwrap()),
             mode: FileMode::DEFAULT,
             body: Body::Cut { source, cut: Cut::Whole },
+            version: VersionRule::Content,
             at: None,
         };
         let files = (0..sources.len()).map(file).collect();

@@ -3,6 +3,7 @@
 mod bounds;
 mod broken;
 mod guarded;
+mod packed;
 mod proxies;
 mod trust;
 mod wire;

@@ -15,7 +15,8 @@ use latchkey::error::{Problem, Problems, Reason};
 use latchkey::model::locator::{local, vault};
 use latchkey::model::{
     Access, AccountName, Address, Audience, Body, Catalog, Cut, Defaults, Endpoint, Entry, FileMode,
-    FileSpec, Locator, Namespace, Origin, PathRule, Plan, RelPath, Source, StoreName, Subject, Tls, Want,
+    FileSpec, Locator, Namespace, Origin, PathRule, Plan, RelPath, Source, StoreName, Subject, Tls,
+    VersionRule, Want,
 };
 use latchkey::policy::{Policy, permit};
 
@@ -73,6 +74,7 @@ fn plan(objects: impl IntoIterator<Item = (Access, Locator)>) -> Arc<Plan> {
         path: PathRule::One(RelPath::parse(&format!("f{source}")).unwrap()),
         mode: FileMode::DEFAULT,
         body: Body::Cut { source, cut: Cut::Whole },
+        version: VersionRule::Content,
         at: None,
     });
     let files = files.collect();

@@ -121,6 +121,8 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
     let foreign =
         "unexpected reply, is a proxy in the way?; check the address: the reply is not a JSON object";
     let empty = "is empty; check the address, and whether a proxy is in the way";
+    let unusable =
+        format!("{none} that could be sent back; check that the auth mount issues tokens to this role");
     let mfa = r#"{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"CANARY"}}}"#;
     let wrapped = r#"{"wrap_info":{"token":"hvs.CANARY"},"auth":null}"#;
     for (status, body, reason, text) in [
@@ -129,10 +131,10 @@ async fn an_answer_without_a_token_is_a_failure_that_says_why() {
         (200, "{}", Reason::Upstream, format!("{none}; {check}")),
         (200, "null", Reason::Upstream, format!("{none}; {check}")),
         (200, r#"{"auth":null}"#, Reason::Upstream, format!("{none}; {check}")),
-        (200, r#"{"auth":{}}"#, Reason::Upstream, format!("{none}; {check}")),
-        (200, r#"{"auth":{"client_token":""}}"#, Reason::Upstream, format!("{none}; {check}")),
-        (200, r#"{"auth":{"client_token":"hvs.CANARY\nx"}}"#, Reason::Upstream, format!("{none}; {check}")),
-        (200, r#"{"auth":{"client_token":"hvs.CANARY é"}}"#, Reason::Upstream, format!("{none}; {check}")),
+        (200, r#"{"auth":{}}"#, Reason::Login, unusable.clone()),
+        (200, r#"{"auth":{"client_token":""}}"#, Reason::Login, unusable.clone()),
+        (200, r#"{"auth":{"client_token":"hvs.CANARY\nx"}}"#, Reason::Login, unusable.clone()),
+        (200, r#"{"auth":{"client_token":"hvs.CANARY é"}}"#, Reason::Login, unusable.clone()),
         (200, r#"{"data":{"value":"CANARY-value"}}"#, Reason::Upstream, format!("{none}; {check}")),
         (200, r#"{"warnings":["look there"]}"#, Reason::Upstream, format!("{none}: look there; {check}")),
         (

@@ -1,6 +1,6 @@
-//! JSON as Go reads it, which no library here does: numbers keep their text, the last of equal names wins, broken UTF-8
-//! and lone surrogates become U+FFFD, and what follows the first value is not looked at. Text without escapes is
-//! borrowed from the reply; any other copy zeroes itself. Depth and count are bounded, so that a reply costs no more
+//! JSON as Go's `encoding/json` reads it, which no library here does: numbers keep their text, the last of equal names wins, broken UTF-8
+//! and lone surrogates become U+FFFD, and what follows the first value is looked at only where the whole text is asked for. Text without escapes is
+//! borrowed; any other copy zeroes itself. Depth and count are bounded, so that a reply costs no more
 //! than a few times its size.
 
 use std::borrow::Borrow;
@@ -10,64 +10,88 @@ use std::ops::Deref;
 
 use zeroize::Zeroizing;
 
-use crate::model::go::Json;
+use super::Json;
 
-/// A value of a reply.
-pub(super) enum Value<'a> {
+/// A value.
+pub enum Value<'a> {
+    /// `null`.
     Null,
+    /// A truth.
     Bool(bool),
-    /// As it was received.
+    /// A number as it was received.
     Number(&'a str),
+    /// A string.
     Text(Text<'a>),
+    /// A list.
     List(Vec<Self>),
+    /// An object: of equal names the last.
     Object(Object<'a>),
 }
 
 /// In the order in which Go writes it: by the bytes of its names.
-pub(super) type Object<'a> = BTreeMap<Text<'a>, Value<'a>>;
+pub type Object<'a> = BTreeMap<Text<'a>, Value<'a>>;
 
 /// A name or a string.
-pub(super) enum Text<'a> {
+pub enum Text<'a> {
+    /// As it stands in what was read.
     Borrowed(&'a str),
+    /// With its escapes undone.
     Owned(Zeroizing<String>),
 }
 
 /// Why a text cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub enum Flaw {
     /// It is no JSON, or it ends too early.
     Syntax,
     /// It is deeper, or has more values, than anything that a person wrote.
     Bounds,
 }
 
-/// The members of the object that the text begins with, in their order, all of them; `None` where the text begins with
-/// something else.
-pub(super) fn members(text: &[u8]) -> Result<Option<Vec<(Text<'_>, Value<'_>)>>, Flaw> {
-    let mut parser = Parser { text, at: 0, depth: 0, values: 0 };
-    parser.space();
-    if parser.peek() == Some(b'{') {
-        let mut all = Vec::new();
-        parser.object(|name, value| all.push((name, value)))?;
-        Ok(Some(all))
-    } else {
-        parser.value().map(|_| None)
-    }
+/// The members of an object in their order, all of them.
+pub type Members<'a> = Vec<(Text<'a>, Value<'a>)>;
+
+/// What a text begins with.
+pub enum First<'a> {
+    /// An object, by its members.
+    Object(Members<'a>),
+    /// `null`.
+    Null,
+    /// Another value.
+    Other,
+}
+
+/// The first value of a text. What follows it is not looked at.
+///
+/// # Errors
+/// What keeps it from being read.
+pub fn first(text: &[u8]) -> Result<First<'_>, Flaw> {
+    Parser::new(text).first()
+}
+
+/// The one value of a text, with nothing but white space around it.
+///
+/// # Errors
+/// What keeps it from being read, and behind how many bytes.
+pub fn whole(text: &[u8]) -> Result<First<'_>, (Flaw, usize)> {
+    let mut parser = Parser::new(text);
+    let first = parser.first().and_then(|first| parser.end().map(|()| first));
+    first.map_err(|flaw| (flaw, parser.at.min(text.len())))
 }
 
 impl<'a> Value<'a> {
     /// The object that it may be.
-    pub(super) fn object(&self) -> Option<&Object<'a>> {
+    pub fn object(&self) -> Option<&Object<'a>> {
         if let Self::Object(object) = self { Some(object) } else { None }
     }
 
     /// The number that it may be, as it was received.
-    pub(super) fn number(&self) -> Option<&'a str> {
+    pub fn number(&self) -> Option<&'a str> {
         if let Self::Number(text) = self { Some(text) } else { None }
     }
 
     /// Writes it as Go does.
-    pub(super) fn write(&self, out: &mut Json) {
+    pub fn write(&self, out: &mut Json) {
         match self {
             Self::List(values) => write_list(out, values, Self::write),
             Self::Object(object) => write_object(out, object, Self::write),
@@ -85,7 +109,7 @@ fn word(out: &mut Json, word: &str) {
 }
 
 /// A list of anything.
-pub(super) fn write_list<T>(out: &mut Json, values: &[T], write: fn(&T, &mut Json)) {
+pub fn write_list<T>(out: &mut Json, values: &[T], write: fn(&T, &mut Json)) {
     out.raw("[");
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
@@ -97,7 +121,7 @@ pub(super) fn write_list<T>(out: &mut Json, values: &[T], write: fn(&T, &mut Jso
 }
 
 /// An object of anything.
-pub(super) fn write_object<T>(out: &mut Json, object: &BTreeMap<Text<'_>, T>, write: fn(&T, &mut Json)) {
+pub fn write_object<T>(out: &mut Json, object: &BTreeMap<Text<'_>, T>, write: fn(&T, &mut Json)) {
     out.raw("{");
     for (index, (name, value)) in object.iter().enumerate() {
         if index > 0 {
@@ -117,6 +141,25 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0, depth: 0, values: 0 }
+    }
+
+    fn first(&mut self) -> Result<First<'a>, Flaw> {
+        self.space();
+        if self.peek() == Some(b'{') {
+            let mut all = Vec::new();
+            self.object(|name, value| all.push((name, value)))?;
+            return Ok(First::Object(all));
+        }
+        self.value().map(|value| if let Value::Null = value { First::Null } else { First::Other })
+    }
+
+    fn end(&mut self) -> Result<(), Flaw> {
+        self.space();
+        if self.peek().is_none() { Ok(()) } else { Err(Flaw::Syntax) }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -314,9 +357,19 @@ fn unit(escape: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
+/// Whether a name means a field: in any case, by Unicode's rule. `field` is in small letters.
+pub fn is(name: &str, field: &str) -> bool {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => c.to_ascii_lowercase(),
+    };
+    name == field || name.chars().map(fold).eq(field.chars())
+}
+
 impl Text<'_> {
     /// Writes it as Go does.
-    pub(super) fn write(&self, out: &mut Json) {
+    pub fn write(&self, out: &mut Json) {
         out.string(self);
     }
 }

@@ -1,6 +1,8 @@
 //! What Go's `encoding/json` and `strconv` do, where files must be the same bytes as those of a provider written in Go.
 //! Pure: each rule is a function of its own.
 
+pub mod json;
+
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
