@@ -1,5 +1,6 @@
 //! Ring 3: the whole agent, as a process, spoken to by a client that behaves like the driver.
 
+mod authority;
 mod canary;
 #[cfg(feature = "vault")]
 mod canary_vault;
