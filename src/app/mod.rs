@@ -68,6 +68,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Settings {
     /// Where the sockets stand.
     pub socket_dir: PathBuf,
+    /// The driver's other folders, which it looks into first.
+    pub other_socket_dirs: Vec<PathBuf>,
     /// Which dialects are served; all that are built in where empty.
     pub providers: Vec<String>,
     /// Where probes and figures are served.
@@ -202,6 +204,7 @@ pub async fn serve(
         engine: Arc::clone(&engine),
         dialects: chosen(&settings.providers)?,
         folder: folder(settings.socket_dir)?,
+        others: settings.other_socket_dirs,
         clock,
         metrics: metrics.clone(),
     };

@@ -26,6 +26,16 @@ pub(super) struct ServeArgs {
         value_name = "DIR"
     )]
     socket_dir: PathBuf,
+    /// The driver's other folders, which it looks into first (`--additional-provider-volume-paths`); a socket of ours' name
+    /// there is told of. Empty for none
+    #[arg(
+        long,
+        env = "LATCHKEY_OTHER_SOCKET_DIRS",
+        default_value = "/etc/kubernetes/secrets-store-csi-providers",
+        value_delimiter = ',',
+        value_name = "DIR,…"
+    )]
+    other_socket_dirs: Vec<PathBuf>,
     /// Providers to serve, one socket each; all that are built in by default
     #[arg(long, env = "LATCHKEY_PROVIDERS", value_delimiter = ',', value_name = "NAME,…")]
     providers: Vec<String>,
@@ -47,6 +57,11 @@ pub(super) struct ServeArgs {
     /// Expose the time of each volume's last success as a metric
     #[arg(long, env = "LATCHKEY_METRICS_PER_VOLUME", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     metrics_per_volume: bool,
+}
+
+/// Without the empty name that an empty list has.
+fn others(given: &[PathBuf]) -> Vec<PathBuf> {
+    given.iter().filter(|folder| !folder.as_os_str().is_empty()).cloned().collect()
 }
 
 fn format() -> impl TypedValueParser<Value = Format> {
@@ -85,6 +100,7 @@ pub(super) fn run(args: &ServeArgs, around: Around, end: fn()) -> Result<(), Fai
     let last = Arc::clone(&logging);
     let settings = Settings {
         socket_dir: args.socket_dir.clone(),
+        other_socket_dirs: others(&args.other_socket_dirs),
         providers: args.providers.clone(),
         admin: args.admin_addr,
         around,

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::authority::Filter;
 use super::guard::Guard;
 use crate::clock::Clock;
 
@@ -39,7 +40,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let read = Arc::new(AtomicUsize::new(0));
-    let io = TokioIo::new(Counted { stream, read: Arc::clone(&read) });
+    let io = TokioIo::new(Counted { stream, read: Arc::clone(&read), filter: Filter::default() });
     let service = service_fn(move |request| {
         let guard = guard.clone();
         async move { Ok::<_, std::convert::Infallible>(guard.answer(request).await) }
@@ -83,10 +84,11 @@ where
     }
 }
 
-/// A stream that counts what was read.
+/// A stream that counts what was read, and gives drivers up to 1.5 an authority.
 struct Counted {
     stream: UnixStream,
     read: Arc<AtomicUsize>,
+    filter: Filter,
 }
 
 impl AsyncRead for Counted {
@@ -96,9 +98,27 @@ impl AsyncRead for Counted {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.read.fetch_add(buf.filled().len() - before, Ordering::Relaxed);
-        polled
+        // Nothing new to hand on is no end: as long as a frame is held, its rest is waited for.
+        while buf.remaining() > 0 && buf.filled().len() == before {
+            if self.filter.is_due() {
+                let count = self.filter.take(buf.initialize_unfilled());
+                buf.advance(count);
+                break;
+            }
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            let came = buf.filled().len() - before;
+            if came == 0 {
+                self.filter.end();
+                if self.filter.is_due() {
+                    continue;
+                }
+                break;
+            }
+            self.read.fetch_add(came, Ordering::Relaxed);
+            let kept = self.filter.pass(&mut buf.filled_mut()[before..]);
+            buf.set_filled(before + kept);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

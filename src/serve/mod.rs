@@ -2,6 +2,7 @@
 //! socket its owner. What a mount means is the engine's.
 
 pub mod admin;
+pub mod authority;
 pub mod code;
 mod connection;
 mod grpc;
@@ -56,6 +57,8 @@ pub struct Server {
     pub dialects: Vec<Arc<dyn Dialect>>,
     /// Where the sockets stand.
     pub folder: PathBuf,
+    /// The driver's other folders, which it looks into first.
+    pub others: Vec<PathBuf>,
     /// The time.
     pub clock: Clock,
     /// Where figures go.
@@ -100,7 +103,7 @@ impl Server {
                 clock: self.clock,
             };
             keepers.push(SocketKeeper {
-                name: Name::new(self.folder.join(format!("{provider}.sock"))),
+                name: Name::new(&self.folder, &format!("{provider}.sock"), &self.others),
                 state: None,
                 listener: None,
                 health,
@@ -173,11 +176,18 @@ impl SocketKeeper {
         if was != is {
             self.running.ready.bound(is);
         }
-        self.tell(is).await;
+        self.tell(matches!(state, State::Bound | State::Shadowed(_))).await;
         self.guard.metrics.socket(self.guard.provider, state.figure());
         let path = self.name.path.display();
         match &state {
             State::Bound => tracing::info!(socket = self.guard.provider, %path, "listening"),
+            State::Shadowed(first) => tracing::warn!(
+                socket = self.guard.provider,
+                %path,
+                first = %first.display(),
+                "the driver finds another socket of this name first, and never asks here: uninstall its provider, \
+                 remove the file, and restart the driver's pod on this node, which keeps the path that it found"
+            ),
             State::StandBy(why) => {
                 tracing::warn!(socket = self.guard.provider, %path, why, "standing by for this name")
             }

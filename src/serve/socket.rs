@@ -12,6 +12,9 @@
 //! | not a socket | leave it, stand by | the same |
 //!
 //! Nothing is unlinked at exit: the driver waits on the path for the next agent.
+//!
+//! The driver has other folders, which it looks into first, and takes whatever has the name there (`driver.md` T12). Nothing
+//! of ours is asked then, so that is a state of its own: listening, and told.
 
 use std::fs;
 use std::io;
@@ -38,6 +41,8 @@ const BACKLOG: i32 = 128;
 /// A socket's path and what is known of it.
 pub(super) struct Name {
     pub(super) path: PathBuf,
+    /// Where the driver looks for the same name before it looks here.
+    before: Vec<PathBuf>,
     ours: Option<(u64, u64)>,
 }
 
@@ -46,6 +51,8 @@ pub(super) struct Name {
 pub(super) enum State {
     /// The path is ours and we listen.
     Bound,
+    /// The same, and the driver finds this path before ours.
+    Shadowed(PathBuf),
     /// Another provider answers there, or holds it in silence.
     StandBy(String),
     /// A newer Latchkey has taken the path over.
@@ -59,6 +66,7 @@ impl State {
     pub(super) const fn figure(&self) -> SocketState {
         match self {
             Self::Bound => SocketState::Bound,
+            Self::Shadowed(_) => SocketState::Shadowed,
             Self::StandBy(_) => SocketState::Standby,
             Self::Replaced => SocketState::Replaced,
             Self::Blocked(_) => SocketState::Blocked,
@@ -67,12 +75,30 @@ impl State {
 }
 
 impl Name {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, ours: None }
+    /// A name in `folder`; the driver looks for it in `before` first.
+    pub(super) fn new(folder: &Path, name: &str, before: &[PathBuf]) -> Self {
+        let before = before.iter().map(|folder| folder.join(name)).collect();
+        Self { path: folder.join(name), before, ours: None }
     }
 
     /// Looks at the path and does what the table says; a listener where one was made.
     pub(super) async fn look(&mut self, clock: Clock) -> (State, Option<UnixListener>) {
+        match self.look_here(clock).await {
+            (State::Bound, listener) => (self.shadow().map_or(State::Bound, State::Shadowed), listener),
+            other => other,
+        }
+    }
+
+    /// What the driver takes for our socket: it goes by existence alone, follows links, and never asks who is there. The
+    /// same folder under another name is no shadow.
+    fn shadow(&self) -> Option<PathBuf> {
+        let theirs = |path: &&PathBuf| {
+            fs::metadata(path).is_ok_and(|meta| self.ours != Some((meta.dev(), meta.ino())))
+        };
+        self.before.iter().find(theirs).cloned()
+    }
+
+    async fn look_here(&mut self, clock: Clock) -> (State, Option<UnixListener>) {
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.take(),
             Err(error) => (State::Blocked(format!("cannot be looked at: {error}")), None),

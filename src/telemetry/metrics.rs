@@ -69,11 +69,13 @@ pub enum SocketState {
     Blocked,
     /// Another instance of ours took it over.
     Replaced,
+    /// We listen there, and the driver finds another socket of that name first, in another folder.
+    Shadowed,
 }
 
 impl SocketState {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Bound, Self::Standby, Self::Blocked, Self::Replaced];
+    pub const ALL: [Self; 5] = [Self::Bound, Self::Standby, Self::Blocked, Self::Replaced, Self::Shadowed];
 
     /// The word in the metric.
     pub const fn label(self) -> &'static str {
@@ -82,6 +84,7 @@ impl SocketState {
             Self::Standby => "standby",
             Self::Blocked => "blocked",
             Self::Replaced => "replaced",
+            Self::Shadowed => "shadowed",
         }
     }
 }

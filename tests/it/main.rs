@@ -11,6 +11,7 @@
 
 mod agent;
 mod audit;
+mod authority;
 mod call;
 #[cfg(feature = "cluster")]
 mod cluster;

@@ -131,6 +131,7 @@ impl Served {
         let server = Server {
             engine,
             dialects: vec![Arc::new(Native), Arc::clone(&tiny) as Arc<dyn Dialect>],
+            others: Vec::new(),
             folder: folder.path().to_owned(),
             clock,
             metrics: metrics.clone(),

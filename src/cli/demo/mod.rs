@@ -105,6 +105,7 @@ fn play(stage: &mut Stage<'_>, keep: bool) -> Result<(), Failure> {
     let config = config::load(Some(&stage.files.config)).map_err(Failure::Work)?;
     let settings = Settings {
         socket_dir: stage.files.sockets.clone(),
+        other_socket_dirs: Vec::new(),
         providers: Vec::new(),
         admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         around: app::as_is,

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "vault")]
 mod alerts;
+mod authority;
 mod canary;
 #[cfg(feature = "vault")]
 mod canary_vault;

@@ -215,6 +215,47 @@ async fn a_socket_that_somebody_removed_is_made_again() {
     assert_eq!(agent.state().as_deref(), Some("bound"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_the_driver_finds_first_is_named_with_what_to_do() {
+    let mut agent = Agent::prepare(shipped());
+    let (folder, first) = (agent.path("others"), agent.path("others/latchkey.sock"));
+    fs::create_dir(&folder).unwrap();
+    // Nobody listens there any more: the driver takes it all the same.
+    drop(UnixListener::bind(&first).unwrap());
+    fs::write(folder.join("other.sock"), "").unwrap();
+    agent.spawn();
+    agent.wait_state("shadowed");
+    assert_eq!((agent.get("/readyz").unwrap().0, agent.get("/livez").unwrap().0), (503, 200));
+    let told = |agent: &Agent| {
+        let log = agent.log();
+        let lines = log.lines().filter(|line| line.contains("finds another socket of this name first"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let lines = told(&agent);
+    assert_eq!(lines.len(), 1, "{}", agent.log());
+    for word in [first.to_str().unwrap(), "WARN", "uninstall its provider", "restart the driver's pod"] {
+        assert!(lines[0].contains(word), "{word}: {}", lines[0]);
+    }
+    // Whoever asks here is served.
+    mounts(&agent).await;
+    fs::remove_file(&first).unwrap();
+    agent.wait_state("bound");
+    assert_eq!(agent.get("/readyz").unwrap().0, 200);
+
+    // One that comes later; a link counts where it leads to something, and our own socket is none of another's.
+    std::os::unix::fs::symlink(agent.path("nowhere"), &first).unwrap();
+    tokio::time::sleep(ANOTHER_LOOK).await;
+    assert_eq!(agent.state().as_deref(), Some("bound"), "a link to nothing is nothing to the driver");
+    fs::remove_file(&first).unwrap();
+    std::os::unix::fs::symlink(agent.socket(), &first).unwrap();
+    tokio::time::sleep(ANOTHER_LOOK).await;
+    assert_eq!(agent.state().as_deref(), Some("bound"), "the same socket by another way");
+    fs::remove_file(&first).unwrap();
+    fs::write(&first, "").unwrap();
+    agent.wait_state("shadowed");
+    assert_eq!(told(&agent).len(), 2, "told once, not at every look");
+}
+
 #[test]
 fn every_dialect_that_is_built_in_has_its_socket() {
     let mut agent = Agent::prepare(shipped());

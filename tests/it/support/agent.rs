@@ -116,6 +116,8 @@ impl Agent {
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--log-level", "trace"]);
         command.arg("--socket-dir").arg(self.path("sockets")).arg("--config").arg(self.path("latchkey.yaml"));
+        // Whatever stands on this machine in the driver's own.
+        command.arg("--other-socket-dirs").arg(self.path("others"));
         command.arg("--admin-addr").arg(self.admin.to_string());
         if !self.providers.is_empty() {
             command.args(["--providers", self.providers]);
