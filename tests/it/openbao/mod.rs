@@ -9,7 +9,6 @@ mod examples;
 mod front;
 mod logins;
 mod mounts;
-mod mutual;
 mod node;
 mod outages;
 mod polls;

@@ -150,6 +150,11 @@ impl Server {
         self.folder.join("ca.pem")
     }
 
+    /// The files of a certificate that it takes from its clients, and of its key.
+    pub(super) fn identity(&self) -> (PathBuf, PathBuf) {
+        (self.folder.join("client.pem"), self.folder.join("client.key"))
+    }
+
     fn log(&self) -> String {
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

@@ -6,6 +6,7 @@
 mod basic;
 mod database;
 mod identity;
+mod mutual;
 mod versions;
 
 use std::collections::BTreeMap;
