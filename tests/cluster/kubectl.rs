@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up. It is only ever waited for in full where something is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a command prints, or what it says where it fails.
 pub(crate) fn attempt(program: &str, arguments: &[&str], input: &str) -> Result<String, String> {

@@ -87,7 +87,7 @@ fn two_volumes_of_two_providers_stand_in_one_pod() {
 fn a_container_that_is_not_root_reads_what_others_may_read() {
     let _agent = agent::shared();
     let namespace = Namespace::new("not-root");
-    let files = "value: a.value\nclosed: { from: a.value, mode: \"0440\" }\n";
+    let files = "value: a.value\nclosed: { from: a.value, mode: \"0400\" }\n";
     namespace.class(
         "web",
         "latchkey",

@@ -76,9 +76,11 @@ fn a_copy_in_a_secret_and_the_status_change_exactly_with_the_content() {
     let copied = |value: &str| {
         use base64::Engine as _;
         let wanted = base64::engine::general_purpose::STANDARD.encode(value);
+        // The driver first makes the Secret, and within seconds names its owner in it.
         eventually("the copy in a Secret", || {
-            let data = &get(&["-n", "copies", "secret", "copy"])["data"];
-            holds(data["password"] == wanted.as_str(), || data.to_string())
+            let secret = get(&["-n", "copies", "secret", "copy"]);
+            let owned = secret["metadata"]["ownerReferences"].is_array();
+            holds(owned && secret["data"]["password"] == wanted.as_str(), || secret.to_string())
         });
         versions()
     };
