@@ -49,12 +49,7 @@ fn prepare() {
         attempt("ctr", &["images", "import", &image], "").unwrap_or_else(|error| panic!("{error}"));
         store();
         configuration();
-        let took = deploy();
-        eprintln!(
-            "driver {}: the DaemonSet was ready {:.1} s after it was applied",
-            driver(),
-            took.as_secs_f64()
-        );
+        deploy();
     });
 }
 
