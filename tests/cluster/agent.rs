@@ -110,7 +110,7 @@ pub(crate) fn deploy() {
 }
 
 /// What the agents' containers have written, the older ones' first.
-fn log() -> String {
+pub(crate) fn log() -> String {
     let mut files: Vec<PathBuf> = Vec::new();
     for pod in fs::read_dir("/var/log/pods").into_iter().flatten().flatten() {
         if pod.file_name().to_string_lossy().starts_with("kube-system_latchkey-") {

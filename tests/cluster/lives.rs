@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
 
 use crate::agent;
 use crate::backend::{Answer, Backend};
@@ -64,6 +65,25 @@ fn a_rolling_update_fails_no_mount() {
     assert_eq!(driver_errors(), errors, "a mount failed");
     let bound = agent::figure("latchkey_socket{name=\"latchkey\",state=\"bound\"}");
     assert_eq!(bound, Some(1.0));
+}
+
+#[test]
+fn a_stale_socket_in_the_drivers_other_folder_is_told_by_its_name() {
+    // The driver keeps the path that it has found first, so nobody may look for this one meanwhile.
+    let _alone = agent::alone();
+    let stale = "/etc/kubernetes/secrets-store-csi-providers/openbao.sock";
+    let state =
+        |state: &str| agent::figure(&format!("latchkey_socket{{name=\"openbao\",state=\"{state}\"}}"));
+    assert_eq!(state("shadowed"), Some(0.0));
+    drop(UnixListener::bind(stale).expect("a socket that nobody serves"));
+    eventually("the shadow in the figures", || {
+        holds(state("shadowed") == Some(1.0), || format!("{:?}", state("bound")))
+    });
+    assert!(agent::log().contains(stale), "{}", agent::log());
+    fs::remove_file(stale).expect("it is removed");
+    eventually("the socket without its shadow", || {
+        holds(state("bound") == Some(1.0), || format!("{:?}", state("shadowed")))
+    });
 }
 
 /// The driver's own count of failed mounts, polls included, which it tells nobody else.
