@@ -115,13 +115,17 @@ fn the_container_has_nothing_of_root_but_its_number() {
 }
 
 #[test]
-fn of_the_host_only_the_socket_folder_is_there() {
+fn of_the_host_only_the_drivers_folders_for_sockets_are_there() {
     let pod = pod();
     let host: Vec<&Node> =
         list(&pod, "volumes").iter().filter(|one| find(one, "hostPath").is_some()).collect();
-    assert_eq!(host.len(), 1);
+    assert_eq!(host.len(), 2);
+    for volume in &host {
+        assert_eq!(mounted(text(volume, "name")), PathBuf::from(text(volume, "hostPath/path")));
+    }
     let folder = text(host[0], "hostPath/path");
-    assert_eq!(mounted(text(host[0], "name")), PathBuf::from(folder));
+    // The other one, which the driver looks into first.
+    assert_eq!(text(host[1], "hostPath/path"), "/etc/kubernetes/secrets-store-csi-providers");
     let served = flag("socket-dir").unwrap_or_else(|| default_of("--socket-dir"));
     assert_eq!(served, folder);
     let container = container();
