@@ -178,9 +178,12 @@ fn the_readme_shows_the_demo_class_and_what_the_program_prints_for_it() {
 #[test]
 fn the_store_of_the_installation_page_serves_the_example_pod() {
     let page = fs::read_to_string(top().join("docs/INSTALL.md")).unwrap();
-    let script = page.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let block = page.split("```console\n").find(|block| block.contains("latchkey local init")).unwrap();
+    let commands = block.split("```").next().unwrap().lines().map(|line| line.strip_prefix("$ ").unwrap());
+    // The last one brings what was made to the cluster.
+    let script: Vec<&str> = commands.take_while(|command| !command.starts_with("kubectl")).collect();
     let shell = Shell::new();
-    ended_well(&shell.run(script));
+    ended_well(&shell.run(&script.join("\n")));
     ended_well(&shell.mount("-f examples/pod.yaml -s web"));
 }
 

@@ -51,6 +51,7 @@ impl Served {
         config.limits.keep.stateless = true;
         let settings = Settings {
             socket_dir: folder.path().to_owned(),
+            other_socket_dirs: Vec::new(),
             providers: vec!["vault".to_owned(), "openbao".to_owned()],
             admin: ([127, 0, 0, 1], 0).into(),
             around: |store| store,

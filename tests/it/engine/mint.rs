@@ -82,6 +82,11 @@ impl Issuer for Maker {
                 "iss": issuer, "aud": [audience.as_str()], "jti": format!("made-{number}"),
                 "exp": self.clock.wall().seconds() + 900 + state.longer,
                 "sub": format!("system:serviceaccount:{}:{}", subject.namespace, subject.account),
+                "kubernetes.io": {
+                    "namespace": subject.namespace.as_str(),
+                    "serviceaccount": { "name": subject.account.as_str(), "uid": "u" },
+                    "pod": { "name": pod.name.as_str(), "uid": pod.uid.as_str() },
+                },
             });
             Ok(Token::issued(audience, Secret::from_text(unsigned(&claims)), subject)
                 .expect("a token of that subject"))

@@ -230,7 +230,7 @@ async fn how_long_to_wait_is_the_servers_word() {
     let after = |seconds| Retry::After(Duration::from_secs(seconds));
     for (status, header, retry) in [
         (429, "5", after(5)),
-        (429, " 0 ", after(0)),
+        (429, " 0 ", after(1)),
         (503, "30", after(30)),
         (429, "soon", Retry::Backoff),
         (429, "-1", Retry::Backoff),
