@@ -2,6 +2,7 @@
 //! authority.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use httlib_hpack::Encoder;
 use hyper::service::service_fn;
@@ -168,9 +169,9 @@ async fn serve(bytes: Vec<u8>, count: usize) -> Vec<(usize, Fields)> {
     let sent = async {
         to.write_all(&bytes).await.unwrap();
         let mut got = Vec::new();
-        // The channel ends with the connection, should hyper not take it.
+        // One that hyper refuses never comes.
         while got.len() < count
-            && let Some(request) = requests.recv().await
+            && let Ok(Some(request)) = tokio::time::timeout(Duration::from_secs(30), requests.recv()).await
         {
             got.push(request);
         }

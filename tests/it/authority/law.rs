@@ -22,7 +22,10 @@ pub(crate) fn filtered(bytes: &[u8], mut cut: impl FnMut() -> usize) -> Vec<u8> 
         let kept = filter.pass(&mut piece);
         assert!(kept == 0 || !filter.is_due(), "something newer overtakes what is due");
         out.extend_from_slice(&piece[..kept]);
-        take(&mut filter, &mut out, size);
+        // Now and then what is due waits, and what comes later must wait behind it.
+        if size % 3 > 0 {
+            take(&mut filter, &mut out, size);
+        }
         rest = later;
     }
     filter.end();
