@@ -15,7 +15,7 @@ use crate::support::contract::{
 };
 use crate::support::driver_like::{DriverLike, Outcome, Release};
 use crate::support::faulty::CANARY as PANIC;
-use crate::support::issuer::{Issuer, claims, expiring, holding, now, unsigned};
+use crate::support::issuer::{Issuer, claims, holding, now, unsigned};
 
 /// The contract, written down once more: a changed table is a changed promise.
 const CODES: [(&str, Code); 14] = [
@@ -112,10 +112,12 @@ async fn reasons_of_the_token_become_their_codes() {
     delivered(&agent, &of(&holder(&issuer.sign(&claims("app"))), asked), 1).await;
     let forged = stranger.sign(&claims("app"));
     let other = issuer.sign(&claims("other"));
+    let mut past = claims("app");
+    past["exp"] = (now() - 100).into();
     for (reason, pod, words) in [
         ("setup", pod("app"), "tokenRequests lack audience `latchkey`"),
         ("setup", holder(&other), "service account `other`"),
-        ("expired", expiring("app", "latchkey", &issuer.sign(&claims("app")), now() - 100), "has expired"),
+        ("expired", holder(&issuer.sign(&past)), "has expired"),
         ("login", holder(&forged), "do not vouch"),
         ("login", holder(&unsigned(&claims("app"))), "do not vouch"),
     ] {

@@ -87,13 +87,8 @@ pub(crate) fn now() -> i64 {
 
 /// The pod `web/ACCOUNT-1` with a token, as kubelet hands it over: good for an hour.
 pub(crate) fn holding(account: &str, audience: &str, token: &str) -> Pod {
-    expiring(account, audience, token, now() + 3600)
-}
-
-/// The same with an `expirationTimestamp`.
-pub(crate) fn expiring(account: &str, audience: &str, token: &str, expires: i64) -> Pod {
     let mut pod = pod(account);
-    let token = PodToken { token: token.to_owned(), expires: Wall::from_seconds(expires) };
+    let token = PodToken { token: token.to_owned(), expires: Wall::from_seconds(now() + 3600) };
     pod.tokens.insert(audience.to_owned(), token);
     pod
 }
