@@ -102,7 +102,21 @@ impl Server {
 
     /// Stops the process where it stands, as a machine does that is out of memory: whoever speaks to it waits.
     pub(super) fn hang(&self) {
-        rustix::process::kill_process(self.process(), Signal::STOP).expect("it can be stopped");
+        let process = self.process();
+        rustix::process::kill_process(process, Signal::STOP).expect("it can be stopped");
+        // The signal is there before every thread has heard of it, and one of them may still answer.
+        let tasks = format!("/proc/{}/task", process.as_raw_nonzero());
+        let stands = || {
+            std::fs::read_dir(&tasks).expect("it lives").flatten().all(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+            })
+        };
+        let start = Instant::now();
+        while !stands() {
+            assert!(start.elapsed() < Duration::from_secs(60), "it stands still");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Lets it go on.
