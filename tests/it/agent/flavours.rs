@@ -125,6 +125,36 @@ async fn captured_requests_of_real_callers_are_served() {
     }
 }
 
+#[tokio::test]
+async fn the_captured_sync_is_the_same_with_the_controllers_own_pod_in_it_and_no_deadline() {
+    let agent = Agent::start(shipped());
+    agent.set("web/token", "default/app", &[("", "for the captured")]);
+    let nameless = captured(include_str!("../../data/driver/sync-controller.json"));
+    assert_eq!((&nameless.target_path[..], &nameless.secrets[..]), (&b"/mnt/secrets-store"[..], &b"{}"[..]));
+    // The pod is one of the controller's namespace, not of the one that is named beside it.
+    let mut attributes: BTreeMap<String, String> = serde_json::from_slice(&nameless.attributes).unwrap();
+    for (key, value) in
+        [("name", "secrets-store-sync-controller-7f9c"), ("uid", "cccccccc-0000-4000-8000-000000000000")]
+    {
+        let old = attributes.insert(format!("csi.storage.k8s.io/pod.{key}"), value.to_owned());
+        assert_eq!(old.as_deref(), Some(""), "{key}");
+    }
+    let named =
+        MountRequest { attributes: serde_json::to_vec(&attributes).unwrap().into(), ..nameless.clone() };
+    let mut versions = Vec::new();
+    // The same holder: what it has not changed for is not told anew.
+    for (request, lines) in [(&nameless, 1), (&named, 0), (&nameless, 0)] {
+        let before = agent.audit().len();
+        let mounted = send(&agent, request, None).await.map_err(|refusal| refusal.text).unwrap();
+        assert_eq!(&files(&mounted)["token"].1[..], b"for the captured");
+        versions.push(mounted.versions);
+        for line in new_lines(&agent, before, lines) {
+            assert_eq!((&line["caller"], &line["podUid"]), (&"sync".into(), &Value::Null));
+        }
+    }
+    assert!(versions.windows(2).all(|two| two[0] == two[1]), "{versions:?}");
+}
+
 /// A captured request, with a class of ours in place of its marker and a token in place of its blank.
 fn captured(capture: &str) -> MountRequest {
     let capture: Value = serde_json::from_str(capture).unwrap();
