@@ -254,7 +254,7 @@ fn unconnected(error: ErrorKind) -> Answer {
     }
 }
 
-/// The driver's order of evaluation (`driver.md` §3.1). No files is no failure: the volume stays as it is.
+/// In the driver's order (`pkg/secrets-store/provider_client.go`, 1.6.0). No files is no failure: the volume stays as it is.
 fn judge(answer: MountResponse, limit: usize) -> Result<Mounted, Refusal> {
     let size = answer.encoded_bytes();
     if size > limit {
