@@ -230,7 +230,8 @@ fn room_bytes(limits: &Section<'_>, findings: &mut Findings, answer_bytes: usize
     };
     if bytes < least {
         let what = "is less than four times `limits.answerBytes`";
-        findings.add("limits.roomBytes", limits.node(), what, String::new());
+        let remedy = "raise it, or lower `limits.answerBytes`".to_owned();
+        findings.add("limits.roomBytes", limits.node(), what, remedy);
     }
     bytes
 }
@@ -268,7 +269,8 @@ fn patience(limits: &Section<'_>, findings: &mut Findings, default: Patience) ->
         dead: limits.duration("exitAfter", findings).unwrap_or(default.dead),
     };
     if patience.dead < patience.unwell {
-        findings.add("limits.exitAfter", limits.node(), "is shorter than `limits.livezAfter`", String::new());
+        let remedy = "raise it, or lower `limits.livezAfter`".to_owned();
+        findings.add("limits.exitAfter", limits.node(), "is shorter than `limits.livezAfter`", remedy);
     }
     patience
 }
@@ -321,7 +323,8 @@ fn keep(
         operation: limits.duration("operation", findings).unwrap_or(default.operation),
     };
     if keep.fresh_max < keep.fresh_min {
-        findings.add("fresh.max", fresh.node(), "is shorter than `fresh.min`", String::new());
+        let remedy = "raise it, or lower `fresh.min`".to_owned();
+        findings.add("fresh.max", fresh.node(), "is shorter than `fresh.min`", remedy);
     }
     keep
 }

@@ -1,7 +1,8 @@
 //! A client as the driver has one: it asks `Version` and `Mount` and judges the answer in the driver's order.
 //!
 //! It makes one attempt; the driver's retries, deadlines and rotation are the caller's. It sends `localhost` as
-//! `:authority` like driver 1.6; the raw path of older drivers is no URI and cannot be sent from here (`tests/it/agent/authority.rs` plays them).
+//! `:authority` like driver 1.6; the raw path of older drivers is no URI and cannot be sent from
+//! here (`tests/it/agent/authority.rs` plays them).
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
