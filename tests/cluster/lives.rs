@@ -1,8 +1,6 @@
 //! The agent comes and goes: killed, absent, replaced.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::net::UnixListener;
 
 use crate::agent;
@@ -88,11 +86,7 @@ fn a_stale_socket_in_the_drivers_other_folder_is_told_by_its_name() {
 
 /// The driver's own count of failed mounts, polls included, which it tells nobody else.
 fn driver_errors() -> f64 {
-    let mut connection = TcpStream::connect(("127.0.0.1", 8095)).expect("the driver's figures");
-    let request = b"GET /metrics HTTP/1.1\r\nHost: driver\r\nConnection: close\r\n\r\n";
-    connection.write_all(request).expect("it is sent");
-    let mut text = String::new();
-    connection.read_to_string(&mut text).expect("an answer");
+    let text = agent::figures("127.0.0.1", 8095).expect("the driver's figures");
     let failed = |line: &&str| line.contains("_error_total{");
     text.lines().filter(failed).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
