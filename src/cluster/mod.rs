@@ -1,7 +1,6 @@
 //! The API server of the agent's own cluster. It is asked only for what an administrator switches on, and where nothing is,
 //! no [`Cluster`] is made and nothing is connected to: a token of a pod's service account (`token`), and the key of object
-//! versions in a Secret (`key`). What may come beside them, one call and one file of rights each: the annotations of a
-//! service account, the labels of the node, the pods of the node.
+//! versions in a Secret (`key`), each with a file of rights of its own in `daemonset/`.
 //!
 //! Every call goes through `net`, one attempt each, as a store's does: its bounds, its authorities that are read again when
 //! their file changes, its words for what fails. A client library would bring a second HTTP stack beside it.

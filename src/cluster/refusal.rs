@@ -65,7 +65,11 @@ impl Cluster {
                 "the API server knows no such pod of this service account".to_owned(),
                 "see whether the pod is still there, and which service account it runs as",
             ),
-            (429, _) => (Reason::Throttled, "the API server is asked too much".to_owned(), ""),
+            (429, _) => (
+                Reason::Throttled,
+                "the API server is asked too much".to_owned(),
+                "see who asks it so often; the agent tries again by itself",
+            ),
             (500.., _) => {
                 (Reason::Upstream, format!("the API server answered {}", reply.status), "look at its state")
             }

@@ -5,6 +5,7 @@
 mod cluster;
 mod keys;
 mod reference;
+mod stores;
 mod tree;
 #[cfg(feature = "vault")]
 mod vault;
@@ -26,7 +27,6 @@ use crate::serve::watchdog::Patience;
 #[cfg(feature = "local")]
 use crate::store::local;
 use crate::telemetry::log::Level;
-use crate::text::nearest;
 use crate::yaml;
 pub use reference::reference;
 use tree::{Findings, Section};
@@ -156,7 +156,7 @@ fn read(root: &Section<'_>, environment: &dyn Fn(&str) -> Option<String>, findin
     let versions = root.section("versions", findings);
     let audit = root.section("audit", findings);
     Config {
-        stores: stores(&root.section("stores", findings), environment, findings),
+        stores: stores::stores(&root.section("stores", findings), environment, findings),
         ignored: ignored(environment),
         policy: policy(&root.section("policy", findings), findings),
         log_level: root.word("logLevel", &Level::ALL.map(|level| (level.label(), level)), findings),
@@ -230,7 +230,8 @@ fn room_bytes(limits: &Section<'_>, findings: &mut Findings, answer_bytes: usize
     };
     if bytes < least {
         let what = "is less than four times `limits.answerBytes`";
-        findings.add("limits.roomBytes", limits.node(), what, String::new());
+        let remedy = "raise it, or lower `limits.answerBytes`".to_owned();
+        findings.add("limits.roomBytes", limits.node(), what, remedy);
     }
     bytes
 }
@@ -268,7 +269,8 @@ fn patience(limits: &Section<'_>, findings: &mut Findings, default: Patience) ->
         dead: limits.duration("exitAfter", findings).unwrap_or(default.dead),
     };
     if patience.dead < patience.unwell {
-        findings.add("limits.exitAfter", limits.node(), "is shorter than `limits.livezAfter`", String::new());
+        let remedy = "raise it, or lower `limits.livezAfter`".to_owned();
+        findings.add("limits.exitAfter", limits.node(), "is shorter than `limits.livezAfter`", remedy);
     }
     patience
 }
@@ -321,7 +323,8 @@ fn keep(
         operation: limits.duration("operation", findings).unwrap_or(default.operation),
     };
     if keep.fresh_max < keep.fresh_min {
-        findings.add("fresh.max", fresh.node(), "is shorter than `fresh.min`", String::new());
+        let remedy = "raise it, or lower `fresh.min`".to_owned();
+        findings.add("fresh.max", fresh.node(), "is shorter than `fresh.min`", remedy);
     }
     keep
 }
@@ -339,110 +342,4 @@ fn rules(policy: &Section<'_>, findings: &mut Findings) -> Rules {
         roles: rule.has("roles").then(|| patterns(rule, "roles", findings)),
     });
     Rules::only(rules.collect())
-}
-
-fn stores(
-    section: &Section<'_>,
-    environment: &dyn Fn(&str) -> Option<String>,
-    findings: &mut Findings,
-) -> Vec<Store> {
-    let mut stores = Vec::new();
-    let mut named = Vec::new();
-    for (name, store) in section.named(findings) {
-        let Some(store_name) = StoreName::parse(name) else {
-            let remedy = "a name is lower-case letters, digits and `-`, and begins with a letter".to_owned();
-            findings.add(store.path(), store.node(), "is not a name for a store", remedy);
-            continue;
-        };
-        named.push(name);
-        match store.text("kind", findings).unwrap_or(name) {
-            #[cfg(feature = "local")]
-            "local" => {
-                store.only("local", LOCAL_KEYS, findings);
-                stores.extend(local_store(store_name, &store, findings));
-            }
-            #[cfg(feature = "vault")]
-            kind if let Some(flavour) = vault::flavour(kind) => {
-                store.only(kind, vault::KEYS, findings);
-                let mut reader = vault::Reader { flavour, environment, findings };
-                stores.push(Store::Vault(reader.store(store_name, Some(&store))));
-            }
-            kind => unknown_kind(kind, &store, findings),
-        }
-    }
-    #[cfg(feature = "local")]
-    if !named.contains(&"local") {
-        stores.extend(local_of_environment(environment, findings));
-    }
-    #[cfg(feature = "vault")]
-    for (flavour, name) in ["vault", "openbao"].into_iter().filter_map(|name| {
-        Some((vault::flavour(name)?, StoreName::parse(name).filter(|_| !named.contains(&name))?))
-    }) {
-        stores.push(Store::Vault(vault::Reader { flavour, environment, findings }.store(name, None)));
-    }
-    stores
-}
-
-/// Refuses a store whose kind, or whose name where it has no `kind`, is none.
-fn unknown_kind(kind: &str, store: &Section<'_>, findings: &mut Findings) {
-    let has = format!("this build has: {}", KINDS.join(", "));
-    let remedy = match nearest(kind, KINDS.iter().copied()) {
-        _ if !store.has("kind") => format!("add `kind:`; {has}"),
-        Some(near) => format!("did you mean `{near}`? {has}"),
-        None => has,
-    };
-    findings.add(store.path(), store.node(), "is of a kind that this build does not have", remedy);
-}
-
-/// The store `local` as the two variables name it together.
-#[cfg(feature = "local")]
-fn local_of_environment(
-    environment: &dyn Fn(&str) -> Option<String>,
-    findings: &mut Findings,
-) -> Option<Store> {
-    let (file, identity) = match (environment(LOCAL_FILE), environment(LOCAL_IDENTITY)) {
-        (None, None) => return None,
-        (Some(file), Some(identity)) => (file, identity),
-        (there, _) => {
-            let missing = if there.is_some() { LOCAL_IDENTITY } else { LOCAL_FILE };
-            findings.add(missing, None, "is not set, and its twin is", "set both, or neither".to_owned());
-            return None;
-        }
-    };
-    let name = StoreName::parse("local")?;
-    Some(Store::Local(local::Config { name, file: file.into(), identity: identity.into(), verify: None }))
-}
-
-/// The kinds of store of this build.
-const KINDS: &[&str] = &[
-    #[cfg(feature = "local")]
-    "local",
-    #[cfg(feature = "vault")]
-    "vault",
-    #[cfg(feature = "vault")]
-    "openbao",
-];
-
-/// The keys of a local store.
-#[cfg(feature = "local")]
-const LOCAL_KEYS: &[&str] = &["kind", "file", "identity", "issuer", "jwks", "audience"];
-
-#[cfg(feature = "local")]
-fn local_store(name: StoreName, store: &Section<'_>, findings: &mut Findings) -> Option<Store> {
-    let file = store.required_path("file", findings);
-    let identity = store.required_path("identity", findings);
-    let three = ["issuer", "jwks", "audience"];
-    let verify = if three.iter().any(|key| store.has(key)) {
-        let issuer = store.required("issuer", findings);
-        let jwks = store.required_path("jwks", findings);
-        let audience = store.required("audience", findings);
-        Some(local::Verify {
-            issuer: issuer?.to_owned(),
-            jwks: jwks?,
-            audience: crate::model::Audience::new(audience?),
-        })
-    } else {
-        None
-    };
-    Some(Store::Local(local::Config { name, file: file?, identity: identity?, verify }))
 }

@@ -1,7 +1,8 @@
 //! A client as the driver has one: it asks `Version` and `Mount` and judges the answer in the driver's order.
 //!
 //! It makes one attempt; the driver's retries, deadlines and rotation are the caller's. It sends `localhost` as
-//! `:authority` like driver 1.6; the raw path of older drivers is no URI and cannot be sent from here (`tests/it/agent/authority.rs` plays them).
+//! `:authority` like driver 1.6; the raw path of older drivers is no URI and cannot be sent from
+//! here (`tests/it/agent/authority.rs` plays them).
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -254,7 +255,7 @@ fn unconnected(error: ErrorKind) -> Answer {
     }
 }
 
-/// The driver's order of evaluation (`driver.md` §3.1). No files is no failure: the volume stays as it is.
+/// In the driver's order (`pkg/secrets-store/provider_client.go`, 1.6.0). No files is no failure: the volume stays as it is.
 fn judge(answer: MountResponse, limit: usize) -> Result<Mounted, Refusal> {
     let size = answer.encoded_bytes();
     if size > limit {

@@ -1,7 +1,8 @@
 //! The other side of the contract: what the Secrets Store CSI Driver sends, how it reads the answer and how it writes
 //! a volume. For `demo`, `mount --out`, the question "who answers at this socket?", and the tests.
 //!
-//! Facts: `driver.md` §1–§3 of the specification, driver 1.6.0. It knows no engine and serves nothing.
+//! It does as driver 1.6.0 does; requests that real drivers sent are in `tests/data/driver`. It knows no engine and serves
+//! nothing.
 
 mod client;
 mod request;

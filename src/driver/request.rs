@@ -1,5 +1,5 @@
-//! `MountRequest`s as the driver and the sync controller build them, byte for byte (`driver.md` §2 and §6.1; the
-//! captured requests in `tests/data/driver` hold it to them). Pure.
+//! `MountRequest`s as the driver and the sync controller build them, byte for byte: the captured
+//! requests in `tests/data/driver` hold it to them. Pure.
 
 use std::collections::BTreeMap;
 

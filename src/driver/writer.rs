@@ -1,4 +1,4 @@
-//! Writes a volume as the driver's atomic writer does (`driver.md` §3.2–§3.4): the files stand in a folder
+//! Writes a volume as the driver's atomic writer does: the files stand in a folder
 //! `..<time>`, the symlink `..data` names the current one and is swapped by a rename, and top-level symlinks lead
 //! through it. A reader sees all old files or all new ones.
 //!

@@ -58,6 +58,7 @@ impl Engine {
                 .await;
         let mut again = joined(&mut results, waits, &keys);
         let mut doubted = took(&mut results, reads, &keys);
+        // One login over a doubt or a denial is all that a mount may cost.
         let mut renewed = false;
         loop {
             let (sessions, now) = (&errand.memory.sessions, self.parts.clock.now());

@@ -14,7 +14,7 @@ use crate::error::{Problem, Problems, Reason};
 use crate::secret::{Digest, DigestKey, Secret};
 use crate::text::{nearest, printable};
 
-/// A `MountRequest` as it came (`driver.md` §2). Not printable: it carries tokens.
+/// A `MountRequest` as it came. Not printable: it carries tokens.
 #[derive(Clone, Default)]
 pub struct Envelope {
     /// JSON object of strings.

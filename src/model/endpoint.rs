@@ -24,7 +24,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Whose word an address is (design: trust).
+/// Whose word an address is, which says how far it is trusted (`SECURITY.md`, "Where a class may lead").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
     /// The configuration, the environment or the command line: used as it is, loopback and sockets included.

@@ -24,8 +24,8 @@ impl FileMode {
         u32::from_str_radix(digits, 8).ok().and_then(Self::from_bits)
     }
 
-    /// From the driver's `permission`: a decimal JSON number, as Go marshals `os.FileMode` (`driver.md` §2.4). To Go's
-    /// decoder `null` leaves it at nought.
+    /// From the driver's `permission`: a decimal JSON number, as Go marshals `os.FileMode`. To Go's decoder
+    /// `null` leaves it at nought.
     pub fn parse_permission(text: &str) -> Option<Self> {
         let number = text.trim_matches([' ', '\t', '\r', '\n']);
         if number == "null" {

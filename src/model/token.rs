@@ -1,4 +1,4 @@
-//! The pod's tokens as kubelet hands them over: a JSON string that holds JSON, keyed by audience (`driver.md` §2.2).
+//! The pod's tokens as kubelet hands them over: a JSON string that holds JSON, keyed by audience.
 //! Their claims are decoded, not verified, and must agree with the subject before anything else happens: what a token
 //! says is proved by the backend that it is sent to.
 

@@ -21,8 +21,8 @@ use super::watchdog::Pulse;
 use crate::clock::Clock;
 use crate::telemetry::Metrics;
 
-/// Whether the agent can serve: it is, as long as one socket is bound where the driver
-/// finds it, and it is not stopping.
+/// Whether the agent can serve: it is, as long as one socket is bound where the driver finds it, and it is not
+/// stopping.
 #[derive(Clone)]
 pub struct Readiness {
     bound: Arc<AtomicUsize>,

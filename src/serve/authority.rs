@@ -2,7 +2,7 @@
 //! calls would end in PROTOCOL_ERROR before anything of ours saw it (driver 1.6 sends `localhost`).
 //!
 //! The filter stands before hyper and replaces the value of a literal `:authority` (name index 1 of HPACK's static table)
-//! by [`STAND_IN`]; nobody behind it reads the name. It keeps neither HPACK's dynamic table nor its Huffman code:
+//! by `STAND_IN`; nobody behind it reads the name. It keeps neither HPACK's dynamic table nor its Huffman code:
 //!
 //! * The literal stays what it was, with or without indexing, so both sides add the same entries in the same order.
 //! * Indices count from the newest entry, and an entry of one byte is never larger than the one that the client has. What

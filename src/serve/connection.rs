@@ -20,7 +20,7 @@ use super::authority::Filter;
 use super::guard::Guard;
 use crate::clock::Clock;
 
-/// Mounts at once on one connection: a full node's volumes come over one (`driver.md` T32).
+/// Mounts at once on one connection: a full node's volumes come over one.
 const STREAMS_MAX: u32 = 256;
 /// Headers of one call. Real ones have a few hundred bytes.
 const HEADER_BYTES_MAX: u32 = 16 << 10;

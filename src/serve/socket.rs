@@ -13,8 +13,8 @@
 //!
 //! Nothing is unlinked at exit: the driver waits on the path for the next agent.
 //!
-//! The driver has other folders, which it looks into first, and takes whatever has the name there (`driver.md` T12). Nothing
-//! of ours is asked then, so that is a state of its own: listening, and told.
+//! The driver has other folders, which it looks into first, and takes whatever has the name there. Nothing of ours
+//! is asked then, so that is a state of its own: listening, and told.
 
 use std::fs;
 use std::io;

@@ -145,8 +145,13 @@ fn metrics() -> std::io::Result<String> {
         |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null() && !pod["status"]["podIP"].is_null();
     let pod = pods["items"].as_array().into_iter().flatten().find(running);
     let address = pod.and_then(|pod| pod["status"]["podIP"].as_str()).unwrap_or_default().to_owned();
-    let mut connection = TcpStream::connect((address.as_str(), 8090))?;
-    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
+    figures(&address, 8090)
+}
+
+/// What a program of the node or of a pod answers at `/metrics`.
+pub(crate) fn figures(address: &str, port: u16) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect((address, port))?;
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: figures\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
     connection.read_to_string(&mut text)?;
     Ok(text)

@@ -1,4 +1,4 @@
-//! Ring 5: Latchkey as a DaemonSet on a real kubelet, behind the real Secrets Store CSI Driver, before a real OpenBao
+//! The ring cluster: Latchkey as a DaemonSet on a real kubelet, behind the real Secrets Store CSI Driver, before a real OpenBao
 //! that takes the pods' real tokens. `tests/run --ring cluster` makes the cluster (`tests/cluster/bed`) and runs this in
 //! it, once for each version of the driver; without a cluster every test here fails.
 //!

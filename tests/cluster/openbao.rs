@@ -24,32 +24,17 @@ pub(crate) fn permit(name: &str) {
 /// The role `name` at the auth mount `kubernetes`, for account `app` of the namespace of that name.
 pub(crate) fn kubernetes_role(name: &str) {
     let namespaces = format!("bound_service_account_namespaces={name}");
-    let policies = format!("token_policies={name}");
-    let role = format!("auth/kubernetes/role/{name}");
-    bao(&[
-        "write",
-        &role,
-        "bound_service_account_names=app",
-        &namespaces,
-        "audience=vault",
-        &policies,
-        "token_ttl=1h",
-    ]);
+    role("kubernetes", name, &["bound_service_account_names=app", &namespaces, "audience=vault"]);
 }
 
 /// The same at the auth mount `jwt`, which takes the API server's signature for it.
 pub(crate) fn jwt_role(name: &str) {
     let subject = format!("bound_subject=system:serviceaccount:{name}:app");
-    let policies = format!("token_policies={name}");
-    let role = format!("auth/jwt/role/{name}");
-    bao(&[
-        "write",
-        &role,
-        "role_type=jwt",
-        "user_claim=sub",
-        "bound_audiences=openbao",
-        &subject,
-        &policies,
-        "token_ttl=1h",
-    ]);
+    role("jwt", name, &["role_type=jwt", "user_claim=sub", "bound_audiences=openbao", &subject]);
+}
+
+/// A role with the policy of its name.
+fn role(mount: &str, name: &str, settings: &[&str]) {
+    let (path, policies) = (format!("auth/{mount}/role/{name}"), format!("token_policies={name}"));
+    bao(&[&["write", path.as_str(), policies.as_str(), "token_ttl=1h"], settings].concat());
 }

@@ -1,16 +1,13 @@
-//! JSON as Go's `encoding/json` reads it, which no library here does: numbers keep their text, the last of equal names wins, broken UTF-8
-//! and lone surrogates become U+FFFD, and what follows the first value is looked at only where the whole text is asked for. Text without escapes is
-//! borrowed; any other copy zeroes itself. Depth and count are bounded, so that a reply costs no more
-//! than a few times its size.
+//! JSON as Go's `encoding/json` reads it, which no library here does: numbers keep their text, the last of equal names
+//! wins, broken UTF-8 and lone surrogates become U+FFFD, and what follows the first value is looked at only where the whole
+//! text is asked for. Text without escapes is borrowed; any other copy zeroes itself. Depth and count are bounded, so that a
+//! reply costs no more than a few times its size.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Deref;
-
-use zeroize::Zeroizing;
 
 use super::Json;
+use super::text;
+pub use super::text::Text;
 
 /// A value.
 pub enum Value<'a> {
@@ -30,14 +27,6 @@ pub enum Value<'a> {
 
 /// In the order in which Go writes it: by the bytes of its names.
 pub type Object<'a> = BTreeMap<Text<'a>, Value<'a>>;
-
-/// A name or a string.
-pub enum Text<'a> {
-    /// As it stands in what was read.
-    Borrowed(&'a str),
-    /// With its escapes undone.
-    Owned(Zeroizing<String>),
-}
 
 /// Why a text cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,67 +283,9 @@ impl<'a> Parser<'a> {
         self.at += 1;
         match std::str::from_utf8(raw) {
             Ok(text) if !escaped => Ok(Text::Borrowed(text)),
-            whole => decode(raw, if whole.is_ok() { 1 } else { REPLACEMENT_BYTES }),
+            whole => text::decode(raw, whole.is_ok()).ok_or(Flaw::Syntax),
         }
     }
-}
-
-/// A string with escapes, or with bytes that are no UTF-8. The room is enough from the start: text that grew would leave
-/// its old bytes behind.
-fn decode(raw: &[u8], widest: usize) -> Result<Text<'static>, Flaw> {
-    let mut text = Zeroizing::new(String::with_capacity(raw.len() * widest));
-    let mut rest = raw;
-    while let Some(at) = rest.iter().position(|b| *b == b'\\') {
-        let (plain, escape) = rest.split_at(at);
-        push(&mut text, plain);
-        let (c, taken) = unescape(escape).ok_or(Flaw::Syntax)?;
-        text.push(c);
-        rest = escape.get(taken..).unwrap_or_default();
-    }
-    push(&mut text, rest);
-    Ok(Text::Owned(text))
-}
-
-/// Every byte that is no UTF-8 becomes one U+FFFD.
-fn push(text: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-}
-
-/// The character of an escape, and how many bytes it takes.
-fn unescape(escape: &[u8]) -> Option<(char, usize)> {
-    let plain = match escape.get(1)? {
-        b'"' => '"',
-        b'\\' => '\\',
-        b'/' => '/',
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => {
-            let first = unit(escape)?;
-            let second = escape.get(6..).and_then(unit);
-            return Some(match (char::from_u32(first), second) {
-                (Some(c), _) => (c, 6),
-                (None, Some(low @ 0xdc00..=0xdfff)) if first < 0xdc00 => {
-                    let c = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (low - 0xdc00));
-                    (c.unwrap_or(char::REPLACEMENT_CHARACTER), 12)
-                }
-                (None, _) => (char::REPLACEMENT_CHARACTER, 6),
-            });
-        }
-        _ => return None,
-    };
-    Some((plain, 2))
-}
-
-/// The number of a `\uXXXX`.
-fn unit(escape: &[u8]) -> Option<u32> {
-    let digits = escape.strip_prefix(b"\\u")?.get(..4)?;
-    digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// Whether a name means a field: in any case, by Unicode's rule. `field` is in small letters.
@@ -367,59 +298,7 @@ pub fn is(name: &str, field: &str) -> bool {
     name == field || name.chars().map(fold).eq(field.chars())
 }
 
-impl Text<'_> {
-    /// Writes it as Go does.
-    pub fn write(&self, out: &mut Json) {
-        out.string(self);
-    }
-}
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        match self {
-            Self::Borrowed(text) => text,
-            Self::Owned(text) => text,
-        }
-    }
-}
-
-impl Default for Text<'_> {
-    fn default() -> Self {
-        Self::Borrowed("")
-    }
-}
-
-impl Borrow<str> for Text<'_> {
-    fn borrow(&self) -> &str {
-        self
-    }
-}
-
-impl PartialEq for Text<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Text<'_> {}
-
-impl PartialOrd for Text<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Text<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (**self).cmp(&**other)
-    }
-}
-
 /// Deepest nesting: reading, writing and dropping take stack by it. Go stops at 10,000, and secrets are flat.
 const DEPTH_MAX: usize = 512;
 /// Most values of one reply, which is what a tree costs beyond the reply's own bytes.
 const VALUES_MAX: usize = 100_000;
-/// Length of U+FFFD, which stands for one byte.
-const REPLACEMENT_BYTES: usize = 3;

@@ -2,6 +2,7 @@
 //! Pure: each rule is a function of its own.
 
 pub mod json;
+mod text;
 
 use zeroize::Zeroizing;
 

@@ -1,5 +1,6 @@
 //! The life of what was issued to somebody: leases, certificates, passwords that rotate, and the tokens themselves. Pure:
-//! time and chance come in, acts go out. The engine has one [`Entry`] per principal and locator, and one per session.
+//! time and chance come in, acts go out. There is one [`Entry`] for each principal and locator, and one for each session. The
+//! engine does not hold them yet: what is issued goes to the mount that asked, and ends by itself.
 //!
 //! ```text
 //!            Offer::Issue                 renewed in full

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::json::{self, First, Flaw, Object, Text, Value, is};
+use crate::model::go::json::{self, First, Flaw, Object, Text, Value, is};
 
 /// A reply.
 #[derive(Default)]

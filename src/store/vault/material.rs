@@ -6,10 +6,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::envelope::{Auth, Envelope, WrapInfo};
-use super::json::{Object, Text, Value, write_list, write_object};
 use super::server::Server;
 use crate::clock::Instant;
 use crate::model::go::Json;
+use crate::model::go::json::{Object, Text, Value, write_list, write_object};
 use crate::model::locator::vault::{Flavour, GET, Locator};
 use crate::model::{Kind, Lease, LeaseId, Material, Part};
 use crate::net::Reply;

@@ -18,7 +18,6 @@ use futures_util::future::{BoxFuture, join_all};
 use self::server::Server;
 use super::{Cx, Manners, Proof, Renew, Revoke, Scope, Session, Store};
 use crate::error::{Fault, Problem, Reason};
-use crate::model::go::json;
 use crate::model::{Access, Grant, Locator, Material};
 use crate::net::Net;
 

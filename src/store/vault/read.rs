@@ -3,12 +3,12 @@
 use http::Method;
 
 use super::envelope::Envelope;
-use super::json::Object;
 use super::material::version;
 use super::refusal::Purpose;
 use super::server::{Asked, Server};
 use crate::error::{Fault, Problem, Reason, Retry};
 use crate::model::Material;
+use crate::model::go::json::Object;
 use crate::model::locator::request;
 use crate::model::locator::vault::Locator;
 use crate::net::Reply;

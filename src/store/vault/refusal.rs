@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 
 use super::envelope::{Envelope, Unusable};
-use super::json::{self, Text, Value};
 use super::server::Server;
 use crate::error::{Fault, Problem, Reason, Retry};
 use crate::model::Subject;
+use crate::model::go::json::{self, Text, Value};
 use crate::model::locator::vault::{GET, Locator};
 use crate::net::Reply;
 use crate::text::{quoted, short};

@@ -61,6 +61,7 @@ fn of_the_class() -> Vec<Case> {
         of_the_request("failed to unmarshal service account tokens", |request| {
             attribute(request, "csi.storage.k8s.io/serviceAccount.tokens", "{");
         }),
+        of_the_request("missing target path field", |request| request.target_path = Bytes::new()),
         case("missing 'roleName' in SecretProviderClass definition", &[("roleName", "")]),
         case("no secrets configured", &[("objects", "[]")]),
         case(

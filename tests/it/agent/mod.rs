@@ -1,4 +1,4 @@
-//! Ring 3: the whole agent, as a process, spoken to by a client that behaves like the driver.
+//! The ring agent: the whole agent, as a process, spoken to by a client that behaves like the driver.
 
 #[cfg(feature = "vault")]
 mod alerts;

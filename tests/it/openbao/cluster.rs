@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 
-use crate::support::issuer;
+use crate::support::issuer::{self, part};
 use crate::testkit::{Reply, Request, Testkit};
 
 /// The audience that the CSIDriver asks tokens for.
@@ -83,10 +83,6 @@ pub(super) fn forged(claims: &Value) -> String {
 /// A token that says of itself that nobody signed it.
 pub(super) fn unsigned(claims: &Value) -> String {
     format!("{}.{}.", part(&json!({ "alg": "none", "typ": "JWT" })), part(claims))
-}
-
-fn part(value: &Value) -> String {
-    BASE64.encode(value.to_string())
 }
 
 impl Keys {

@@ -1,4 +1,4 @@
-//! Ring 4: a real OpenBao server, with the logins that clusters use, and a real PostgreSQL behind its database engine.
+//! The ring openbao: a real OpenBao server, with the logins that clusters use, and a real PostgreSQL behind its database engine.
 //! `tests/run --ring openbao` gets the programs; the tests here fail without them, and no other ring runs them.
 
 mod admin;

@@ -1,5 +1,5 @@
 //! The driver's one connection: many calls at once over it, made anew at the path when it ends, and the driver's
-//! retries of calls that were lost with it (`driver.md` §1.5).
+//! retries of calls that were lost with it.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;

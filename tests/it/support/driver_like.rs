@@ -1,5 +1,4 @@
-//! One volume of one pod, published as the driver and kubelet do it together (`driver.md` §1.5, §3.6, §4, T1): the
-//! retries, the masking, the rotation rules, and which files a running container sees.
+//! One volume of one pod, published as the driver and kubelet do it together: the retries, the masking, the rotation rules, and which files a running container sees.
 //!
 //! The tmpfs is a folder of its own: what stands in it is the volume while it is mounted, and nothing otherwise.
 //! Time is the given clock's, so that hours of polling pass at once.

@@ -57,7 +57,8 @@ pub(crate) fn unsigned(claims: &Value) -> String {
     format!("{}.{}.c2ln", part(&json!({ "alg": "RS256", "kid": "none" })), part(claims))
 }
 
-fn part(value: &Value) -> String {
+/// A part of a token.
+pub(crate) fn part(value: &Value) -> String {
     BASE64.encode(value.to_string())
 }
 
