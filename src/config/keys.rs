@@ -292,8 +292,8 @@ pub(super) const KEYS: &[Key] = &[
         "limits.callsQueued",
         "number",
         "1024",
-        "Calls that wait for their turn at one endpoint; one principal may take up half of it. Beyond it kubelet is asked \
-         to try again.",
+        "Calls that wait for their turn at one endpoint; one principal may take up half of it, one \
+         namespace three quarters. Beyond it kubelet is asked to try again.",
     ),
     key("limits.callsPerSecond", "number", "100", "Calls a second to one endpoint, in the long run."),
     key("limits.callsBurst", "number", "400", "Calls at once to one endpoint after a time of rest."),

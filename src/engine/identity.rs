@@ -40,11 +40,21 @@ impl Principal {
 
     /// Whose it is, as a budget knows that: its namespace's, or its own where it has none.
     pub(super) fn tenant(&self, digests: &DigestKey) -> Digest {
+        match self.namespace() {
+            Some(namespace) => digests.digest_of(format_args!("{namespace}")),
+            None => self.digest(digests),
+        }
+    }
+
+    /// Whether it is of the same namespace as another.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.namespace().is_some() && self.namespace() == other.namespace()
+    }
+
+    fn namespace(&self) -> Option<&Namespace> {
         match &self.who {
-            Who::Pod(_, namespace, _) | Who::Account(namespace, _) => {
-                digests.digest_of(format_args!("{namespace}"))
-            }
-            Who::Publish(_) | Who::Node => self.digest(digests),
+            Who::Pod(_, namespace, _) | Who::Account(namespace, _) => Some(namespace),
+            Who::Publish(_) | Who::Node => None,
         }
     }
 

@@ -59,6 +59,11 @@ impl<K: Eq + Hash + Clone, V> Lru<K, V> {
         Some(used.value)
     }
 
+    /// All keys, that of what was not used for longest first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.order.values()
+    }
+
     /// Takes out what was not used for longest.
     pub(super) fn pop(&mut self) -> Option<V> {
         let (_, key) = self.order.pop_first()?;

@@ -98,7 +98,7 @@ impl Sessions {
     ) -> bool {
         let mut all = self.lock();
         if all.get(principal).is_none() {
-            while all.len() >= self.max && all.pop().is_some() {}
+            while all.len() >= self.max && make_room(&mut all, principal, self.max) {}
             all.insert(Arc::clone(principal), Known::default());
         }
         let Some(known) = all.get(principal) else { return false };
@@ -189,6 +189,21 @@ impl Sessions {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Takes out what was not used for longest: of the principal's own namespace, where that has a good part of all. Its
+/// classes may name as many roles as they like, and take no session from anybody else.
+fn make_room(all: &mut Lru<Arc<Principal>, Known>, principal: &Principal, max: usize) -> bool {
+    let own = |other: &&Arc<Principal>| other.is_beside(principal);
+    let many = all.keys().filter(own).count() > max / SHARE;
+    let oldest = all.keys().find(own).filter(|_| many).cloned();
+    match oldest {
+        Some(oldest) => all.remove(&oldest).is_some(),
+        None => all.pop().is_some(),
+    }
+}
+
+/// The part of all sessions that a namespace may have before it makes room for its next ones itself.
+const SHARE: usize = 4;
 
 /// Whether something may be begun with a session.
 pub(super) fn usable(session: &Session, now: Instant) -> bool {

@@ -102,14 +102,18 @@ impl Tls {
         }
     }
 
-    /// The files of the agent's own that it takes.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let ca = self.ca.iter().filter_map(|ca| match ca {
+    /// The file or folder of the authorities, where they are in one.
+    pub fn authorities(&self) -> Option<&Path> {
+        match self.ca.as_ref()? {
             Ca::Path(path) => Some(path),
             Ca::Pem(_) => None,
-        });
-        ca.chain(self.client.iter().flat_map(|client| [&client.certificate, &client.key]))
-            .map(PathBuf::as_path)
+        }
+    }
+
+    /// The files of the agent's own that it takes.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let client = self.client.iter().flat_map(|client| [&client.certificate, &client.key]);
+        self.authorities().into_iter().chain(client.map(PathBuf::as_path))
     }
 }
 

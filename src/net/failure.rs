@@ -42,6 +42,8 @@ pub(super) enum Failure {
     NotTls,
     /// It speaks TLS and refuses ours.
     TlsRefused,
+    /// It asked for a certificate of ours, was shown none, and broke off.
+    Certificate,
     /// The proxy does not connect us.
     Proxy,
     /// The proxy's own connection failed.
@@ -138,7 +140,11 @@ impl Failure {
             Self::Unknown | Self::Silent(Step::Looking) => "dns",
             Self::Refused | Self::NoRoute | Self::Lost(Step::Looking | Step::Dialling) => "connect",
             Self::Silent(_) | Self::NotSent | Self::NoHead | Self::NoEnd => "timeout",
-            Self::Untrusted(_) | Self::NotTls | Self::TlsRefused | Self::Lost(Step::Shaking) => "tls",
+            Self::Untrusted(_)
+            | Self::NotTls
+            | Self::TlsRefused
+            | Self::Certificate
+            | Self::Lost(Step::Shaking) => "tls",
             Self::Proxy | Self::ProxyLost(_) => "proxy",
             Self::Broken | Self::Truncated => "reset",
             Self::NotHttp => "garbage",
@@ -153,6 +159,7 @@ impl Failure {
             self,
             Self::NoHead
                 | Self::Broken
+                | Self::Certificate
                 | Self::NotHttp
                 | Self::NoEnd
                 | Self::Truncated
@@ -178,6 +185,7 @@ impl Failure {
             | Self::Lost(_)
             | Self::NotTls
             | Self::TlsRefused
+            | Self::Certificate
             | Self::Proxy
             | Self::NoHead
             | Self::Broken

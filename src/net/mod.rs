@@ -8,6 +8,7 @@
 //! The SDKs of later stores get no client of their own: their transport traits take a request and give an answer, which
 //! is what [`Net::send`] does, so an adapter is a function around it and inherits every guard.
 
+mod asked;
 mod body;
 mod connect;
 mod failure;
@@ -174,7 +175,7 @@ impl Net {
         let head_by = deadline.min(began + self.limits.head);
         let url = url(&endpoint.address, request.path)?;
         let client = self.clock.until(head_by, self.pools.client(endpoint)).await;
-        let client = client.unwrap_or(Err(Failure::NotSent))?;
+        let (client, asked) = client.unwrap_or(Err(Failure::NotSent))?;
         let (url, host) = renamed(url, endpoint)?;
         let mut sending = client.request(request.method, url);
         if let Some(host) = host {
@@ -187,7 +188,8 @@ impl Net {
             sending = sending.body(body.share());
         }
         let sent = self.clock.until(head_by, sending.send()).await;
-        let reply = sent.ok_or(Failure::NoHead)?.map_err(|error| Failure::sent(&error))?;
+        let reply = sent.ok_or(Failure::NoHead)?.map_err(|error| asked.explain(Failure::sent(&error)))?;
+        asked.served();
         let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
         let by = deadline.min(began + self.limits.attempt);
         let mut body = body::read(reply, self.limits.body_bytes, claim, &self.clock, by).await?;

@@ -1,12 +1,13 @@
 //! Pools of connections: one client for each scheme, host and port, TLS settings, and way of judging addresses. Made
 //! when it is first needed, made anew when its authorities change, forgotten when many others were used since.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use url::Host;
 
+use super::asked::Asked;
 use super::connect::Bounds;
 use super::failure::Failure;
 use super::names::{Guard, Names};
@@ -36,6 +37,7 @@ struct Pool {
     /// Of which authorities it was made.
     version: u64,
     client: reqwest::Client,
+    asked: Arc<Asked>,
 }
 
 impl Pools {
@@ -52,7 +54,7 @@ impl Pools {
 
     /// The client for an endpoint. The literal address of a tenant is policy's to judge, and was; a name is judged when
     /// it is looked up.
-    pub(super) async fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client, Failure> {
+    pub(super) async fn client(&self, endpoint: &Endpoint) -> Result<(reqwest::Client, Arc<Asked>), Failure> {
         let tenant = endpoint.origin == Origin::Tenant;
         if tenant && matches!(endpoint.address, Address::Unix(_)) {
             return Err(Failure::Socket);
@@ -64,15 +66,19 @@ impl Pools {
         let at = pools.iter().position(|pool| pool.is_for(endpoint, guarded));
         let pool = match at.map(|at| pools.remove(at)).filter(|pool| pool.version == trust.version) {
             Some(pool) => pool,
-            None => Pool {
-                address: without_base(&endpoint.address),
-                tls: endpoint.tls.clone(),
-                guarded,
-                version: trust.version,
-                client: self.make(endpoint, guarded, proxy, &trust)?,
-            },
+            None => {
+                let asked = Arc::<Asked>::default();
+                Pool {
+                    address: without_base(&endpoint.address),
+                    tls: endpoint.tls.clone(),
+                    guarded,
+                    version: trust.version,
+                    client: self.make(endpoint, guarded, proxy, &trust, &asked)?,
+                    asked,
+                }
+            }
         };
-        let client = pool.client.clone();
+        let client = (pool.client.clone(), Arc::clone(&pool.asked));
         if pools.len() >= POOLS {
             pools.remove(0);
         }
@@ -86,6 +92,7 @@ impl Pools {
         guarded: bool,
         proxy: Option<&reqwest::Proxy>,
         trust: &Trust,
+        asked: &Arc<Asked>,
     ) -> Result<reqwest::Client, Failure> {
         let host = match (address.renamed(tls), address) {
             (Some(_), Address::Web { host, .. }) => Some(host.clone()),
@@ -96,13 +103,17 @@ impl Pools {
             let remedy = "name the host in NO_PROXY, or use an address that the certificate has";
             return Err(Failure::Roots(Problem::new(Reason::Setup, what).hop(address.site()).remedy(remedy)));
         }
+        let mut config = (*trust.config).clone();
+        if tls.client.is_none() {
+            config.client_auth_cert_resolver = Arc::<Asked>::clone(asked);
+        }
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
             .no_proxy()
-            .tls_backend_preconfigured((*trust.config).clone())
+            .tls_backend_preconfigured(config)
             .dns_resolver(Guard { names: self.names.clone(), guarded, host })
             .connector_layer(Bounds { clock: self.clock, limits: self.limits, proxied: proxy.is_some() })
             .pool_max_idle_per_host(IDLE)

@@ -51,6 +51,11 @@ pub(super) fn of(failure: &Failure, address: &Address) -> Words {
         Failure::TlsRefused => {
             (Reason::Unreachable, "no TLS that both sides accept was found", "let it speak TLS 1.2 or 1.3")
         }
+        Failure::Certificate => (
+            Reason::Unreachable,
+            "it asked for a client certificate, which the agent has none of for it, and broke the connection off",
+            SHOW_ONE,
+        ),
         Failure::Proxy => (Reason::Unreachable, "the proxy does not connect to it", PROXY),
         Failure::NoHead => (Reason::Timeout, "it did not answer in time", ""),
         Failure::Broken => (Reason::Unreachable, "it broke the connection off without an answer", ""),
@@ -92,4 +97,5 @@ fn host(address: &Address) -> String {
 const NAME_IT: &str = "let the administrator configure this address, or list it in `policy.endpoints.allow`";
 const NO_NAME: &str = "check the address, and the cluster's DNS";
 const NO_WAY: &str = "check the address, and what may be reached from this node (NetworkPolicy, firewall)";
+const SHOW_ONE: &str = "if it insists, set `clientCertificate` and `clientKey` of the store";
 const PROXY: &str = "check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY";

@@ -66,7 +66,7 @@ pub(super) fn look<'a>(
             continue;
         }
         for file in endpoint.tls.files() {
-            if !is_configured_file(file, access, catalog)
+            if !is_configured_file(file, endpoint, access, catalog)
                 && !policy.files.iter().any(|listed| listed.as_os_str() == file.as_os_str())
             {
                 found(Violation::File(file));
@@ -87,17 +87,17 @@ fn is_configured(endpoint: &Endpoint, catalog: &Catalog) -> bool {
         && catalog.entries().any(|entry| entry.defaults.endpoint() == Some(endpoint))
 }
 
-/// Whether the administrator gave this file to the store, so that the class did not name it.
-fn is_configured_file(file: &Path, access: &Access, catalog: &Catalog) -> bool {
-    let defaults = catalog.entry(access.store().as_str()).ok().map(|entry| &entry.defaults);
-    defaults.is_some_and(|defaults| {
-        let there = defaults.endpoint().map(|endpoint| &endpoint.tls);
-        defaults
-            .tls()
-            .into_iter()
-            .chain(there)
-            .any(|tls| tls.files().any(|own| own.as_os_str() == file.as_os_str()))
-    })
+/// Whether the administrator gave this file to the store, so that the class did not name it. Authorities are the store's
+/// wherever a class leads; a certificate and its key are shown at the store's own address alone, whoever writes their paths.
+fn is_configured_file(file: &Path, endpoint: &Endpoint, access: &Access, catalog: &Catalog) -> bool {
+    let Ok(entry) = catalog.entry(access.store().as_str()) else { return false };
+    let (own, settings) = (entry.defaults.endpoint(), entry.defaults.tls());
+    let at_home = own.is_some_and(|own| own.address == endpoint.address);
+    let is = |own: &Path| own.as_os_str() == file.as_os_str();
+    own.map(|own| &own.tls)
+        .into_iter()
+        .chain(settings)
+        .any(|tls| if at_home { tls.files().any(is) } else { tls.authorities().is_some_and(is) })
 }
 
 impl Violation<'_> {

@@ -109,6 +109,7 @@ impl Server {
                 health,
                 guard,
                 permits: Arc::clone(&permits),
+                leave: running.stopping.child_token(),
                 running: running.clone(),
             });
         }
@@ -139,6 +140,8 @@ struct SocketKeeper {
     health: HealthReporter,
     guard: Guard,
     permits: Arc<Semaphore>,
+    /// Asks the connections of this name to go.
+    leave: CancellationToken,
     running: Running,
 }
 
@@ -172,11 +175,16 @@ impl SocketKeeper {
         if self.state.as_ref() == Some(&state) {
             return;
         }
+        if state.is_theirs() {
+            self.leave.cancel();
+        } else if state.is_ours() && self.leave.is_cancelled() {
+            self.leave = self.running.stopping.child_token();
+        }
         let (was, is) = (self.state == Some(State::Bound), state == State::Bound);
         if was != is {
             self.running.ready.bound(is);
         }
-        self.tell(matches!(state, State::Bound | State::Shadowed(_))).await;
+        self.tell(state.is_ours()).await;
         self.guard.metrics.socket(self.guard.provider, state.figure());
         let path = self.name.path.display();
         match &state {
@@ -189,6 +197,9 @@ impl SocketKeeper {
                  remove the file, and restart the driver's pod on this node, which keeps the path that it found"
             ),
             State::StandBy(why) => {
+                tracing::warn!(socket = self.guard.provider, %path, why, "standing by for this name")
+            }
+            State::Held(why) => {
                 tracing::warn!(socket = self.guard.provider, %path, why, "standing by for this name")
             }
             State::Replaced => {
@@ -242,7 +253,7 @@ impl SocketKeeper {
             self.guard.clone(),
             running.clock,
             running.tasks.clone(),
-            running.stopping.clone(),
+            self.leave.clone(),
         );
         running.tasks.spawn(async move {
             served.await;

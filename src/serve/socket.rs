@@ -13,6 +13,10 @@
 //!
 //! Nothing is unlinked at exit: the driver waits on the path for the next agent.
 //!
+//! The driver goes on with the connection that it has, whoever has the path by now. So once another provider answers there, a
+//! newer Latchkey or a stranger, the connections of the name are asked to go, and the driver finds that one; calls at work are
+//! answered first. Before a path that nobody serves they stay: to whom should the driver go?
+//!
 //! The driver has other folders, which it looks into first, and takes whatever has the name there. Nothing of ours
 //! is asked then, so that is a state of its own: listening, and told.
 
@@ -53,8 +57,10 @@ pub(super) enum State {
     Bound,
     /// The same, and the driver finds this path before ours.
     Shadowed(PathBuf),
-    /// Another provider answers there, or holds it in silence.
+    /// Another provider answers there.
     StandBy(String),
+    /// Something holds it that is no provider, or does not say what it is.
+    Held(&'static str),
     /// A newer Latchkey has taken the path over.
     Replaced,
     /// Something stands there that is not ours to remove.
@@ -67,10 +73,20 @@ impl State {
         match self {
             Self::Bound => SocketState::Bound,
             Self::Shadowed(_) => SocketState::Shadowed,
-            Self::StandBy(_) => SocketState::Standby,
+            Self::StandBy(_) | Self::Held(_) => SocketState::Standby,
             Self::Replaced => SocketState::Replaced,
             Self::Blocked(_) => SocketState::Blocked,
         }
+    }
+
+    /// Whether we serve this name.
+    pub(super) const fn is_ours(&self) -> bool {
+        matches!(self, Self::Bound | Self::Shadowed(_))
+    }
+
+    /// Whether somebody else serves it: whoever comes back to the path finds a provider there.
+    pub(super) const fn is_theirs(&self) -> bool {
+        matches!(self, Self::StandBy(_) | Self::Replaced)
     }
 }
 
@@ -111,12 +127,10 @@ impl Name {
                 Answer::Latchkey(_) if self.ours.is_none() => self.take(),
                 Answer::Latchkey(_) => (State::Replaced, None),
                 Answer::Other(name) if name.is_empty() => {
-                    (State::StandBy("is answered by something that is no provider".to_owned()), None)
+                    (State::Held("is answered by something that is no provider"), None)
                 }
                 Answer::Other(name) => (State::StandBy(format!("is answered by `{name}`")), None),
-                Answer::Silent => {
-                    (State::StandBy("is held by something that does not answer".to_owned()), None)
-                }
+                Answer::Silent => (State::Held("is held by something that does not answer"), None),
             },
         }
     }

@@ -49,7 +49,6 @@ struct Hold {
     of: Option<Digest>,
     /// Until when that holds others back too.
     others: Instant,
-    said: Option<Duration>,
     times: u32,
     /// The one call that finds out whether it is over for whom alone was asked.
     trial: Option<u64>,
@@ -79,6 +78,9 @@ enum Sign {
 const REFRESH_EVERY: u32 = 8;
 /// The part of the line that one principal may take up: a mount may read 500 objects at once.
 const SHARE: usize = 2;
+/// The part of the line that one tenant leaves to others: it may have as many principals as its classes name roles. A node
+/// full of one tenant's pods fits into the rest.
+const OTHERS_SHARE: usize = 4;
 /// The longest that a backend's word holds calls back; then one asks again.
 const HOLD_MAX: Duration = Duration::from_secs(300);
 /// The longest that what one tenant alone was asked holds others back; then one of theirs finds out.
@@ -132,22 +134,22 @@ impl Gate {
         if state.breaker.refuses(now) {
             return Err(state.breaker.problem(&self.site, &self.tools.limits));
         }
-        if let Some((until, said)) = state.held(turn.tenant)
-            && patience < until
-        {
-            return Err(throttled(&self.site, said));
+        if state.held(turn.tenant).is_some_and(|until| patience < until) {
+            return Err(throttled(&self.site));
         }
-        let (limits, principal) = (&self.tools.limits, turn.principal);
-        let (all, own) = (
-            state.first.len() + state.refresh.len(),
-            state.first.waiting(principal) + state.refresh.waiting(principal),
-        );
-        if all >= limits.queue || own >= limits.queue.div_ceil(SHARE) {
+        let (limits, principal, tenant) = (&self.tools.limits, turn.principal, turn.tenant);
+        let lines = [&state.first, &state.refresh];
+        let count = |of: &dyn Fn(&Line) -> usize| lines.iter().map(|line| of(line)).sum::<usize>();
+        let own = count(&|line| line.waiting(principal));
+        let theirs = count(&|line| line.of_tenant(tenant));
+        if count(&Line::len) >= limits.queue
+            || own >= limits.queue.div_ceil(SHARE)
+            || theirs >= limits.queue - limits.queue / OTHERS_SHARE
+        {
             return Err(full(&self.site));
         }
         state.ids += 1;
         let (id, ticket) = (state.ids, Arc::<Ticket>::default());
-        let tenant = turn.tenant;
         let waiting = Waiting { id, tenant, patience, ticket: Arc::clone(&ticket) };
         state.line(turn.first).push(principal, waiting);
         state.settle(now, &self.tools);
@@ -160,16 +162,14 @@ impl Gate {
         &self.site
     }
 
-    /// A backend that asks for patience is told of in the same words, whether a call was made or not.
+    /// A backend that asks for patience is told of in the same words, whether a call was made or not. For how long it asks
+    /// is another number each time, and stands in the log.
     pub(super) fn reword(&self, fault: Fault) -> Fault {
-        let said = match fault.retry {
-            _ if fault.problem.reason != Reason::Throttled => return fault,
-            Retry::After(said) => Some(said),
-            Retry::Backoff | Retry::Login => None,
-            // Something is used up that patience does not bring back: its own words say what.
-            Retry::Never => return fault,
-        };
-        Fault { problem: throttled(&self.site, said), ..fault }
+        // What is used up, and patience does not bring back, its own words say.
+        match fault.problem.reason == Reason::Throttled && fault.retry != Retry::Never {
+            true => Fault { problem: throttled(&self.site), ..fault },
+            false => fault,
+        }
     }
 
     /// Why calls of this tenant are not made now.
@@ -194,6 +194,14 @@ impl Gate {
                 tracing::info!(%store, endpoint, "the endpoint is back");
             }
         }
+    }
+}
+
+impl Gate {
+    /// For how long patience is asked for, in seconds where the backend says so.
+    fn tell_patience(&self, store: &StoreName, retry: Retry) {
+        let seconds = if let Retry::After(said) = retry { Some(said.as_secs_f64()) } else { None };
+        tracing::info!(%store, endpoint = self.site.as_str(), seconds, "the endpoint asks for patience");
     }
 }
 
@@ -237,7 +245,7 @@ impl State {
     fn turn(&self, now: Instant, tools: &Tools) -> Option<(bool, Digest)> {
         let may = |principal, next: &Waiting| {
             self.of.get(&principal).copied().unwrap_or(0) < tools.limits.per_principal
-                && self.held(next.tenant).is_none_or(|(until, _)| until <= now)
+                && self.held(next.tenant).is_none_or(|until| until <= now)
                 && self.alone.get(&next.tenant).is_none_or(|hold| hold.trial.is_none())
         };
         let (first, refresh) = (self.first.turn(may), self.refresh.turn(may));
@@ -249,20 +257,20 @@ impl State {
         }
     }
 
-    /// Until when the backend's word holds a tenant back, and what it said.
-    fn held(&self, tenant: Digest) -> Option<(Instant, Option<Duration>)> {
+    /// Until when the backend's word holds a tenant back.
+    fn held(&self, tenant: Digest) -> Option<Instant> {
         let all = self.hold.as_ref().map(|hold| {
             let other = hold.of.is_some_and(|of| of != tenant);
-            (if other { hold.others } else { hold.until }, hold.said)
+            if other { hold.others } else { hold.until }
         });
-        let own = self.alone.get(&tenant).map(|hold| (hold.until, hold.said));
+        let own = self.alone.get(&tenant).map(|hold| hold.until);
         all.max(own)
     }
 
     /// The first of those whom a word holds back, and when it ends.
     fn released(&self, now: Instant) -> Option<(u64, Instant, Arc<Ticket>)> {
         let heads = self.first.heads().chain(self.refresh.heads());
-        let held = heads.filter_map(|next| Some((self.held(next.tenant)?.0, next)));
+        let held = heads.filter_map(|next| Some((self.held(next.tenant)?, next)));
         let first = held.filter(|(until, _)| now < *until).min_by_key(|(until, next)| (*until, next.id));
         first.map(|(until, next)| (next.id, until, Arc::clone(&next.ticket)))
     }
@@ -309,10 +317,10 @@ impl State {
             hold => hold.as_ref(),
         };
         let times = before.map_or(0, |hold| hold.times);
-        let (mut said, span) = match (fault.retry, fault.problem.reason) {
-            (Retry::After(said), _) => (Some(said), said.min(HOLD_MAX)),
+        let span = match (fault.retry, fault.problem.reason) {
+            (Retry::After(said), _) => said.min(HOLD_MAX),
             (Retry::Never, _) => return false,
-            (_, Reason::Throttled) => (None, tools.limits.pause(times)),
+            (_, Reason::Throttled) => tools.limits.pause(times),
             _ => return false,
         };
         // What was on its way already is told the same: only what is not yet covered counts.
@@ -322,14 +330,13 @@ impl State {
         if self.hold.is_none() && before.is_some() {
             // The others are served, as was found out before.
             if !covered {
-                self.alone
-                    .insert(tenant, Hold { until, of: Some(tenant), others: now, said, times, trial: None });
+                self.alone.insert(tenant, Hold { until, of: Some(tenant), others: now, times, trial: None });
             }
             return true;
         }
         let of = self.hold.as_ref().map_or(Some(tenant), |hold| hold.of.filter(|of| *of == tenant));
         if covered && let Some(hold) = &self.hold {
-            (until, said, times) = (hold.until, hold.said, hold.times);
+            (until, times) = (hold.until, hold.times);
         }
         let soon = now + OTHERS_MAX + tools.dice.part(OTHERS_MAX / 2);
         let others = match &self.hold {
@@ -337,13 +344,13 @@ impl State {
             _ if of.is_some() => until.min(soon),
             _ => until,
         };
-        self.hold = Some(Hold { until, of, others, said, times, trial: None });
+        self.hold = Some(Hold { until, of, others, times, trial: None });
         true
     }
 
     /// Why calls of this tenant are not made now.
     fn holds_back(&self, tenant: Digest, site: &str, limits: &Limits) -> Option<Problem> {
-        let hold = self.held(tenant).map(|(_, said)| throttled(site, said));
+        let hold = self.held(tenant).map(|_| throttled(site));
         hold.or_else(|| self.breaker.is_open().then(|| self.breaker.problem(site, limits)))
     }
 
@@ -415,6 +422,7 @@ impl Place {
         let (gate, tools) = (&self.gate, &self.gate.tools);
         let (mut state, now) = (gate.lock(), tools.clock.now());
         let trial = state.trial == Some(self.id);
+        let held_before = state.held(self.tenant).is_some_and(|until| now < until);
         let held = match result {
             Err(fault) => state.hold(fault, self.tenant, trial, now, tools),
             Ok(_) => false,
@@ -443,8 +451,8 @@ impl Place {
         if state.breaker.refuses(now) {
             let problem = state.breaker.problem(&gate.site, &tools.limits);
             state.refuse(&problem, |_| true);
-        } else if held && let Some((until, said)) = state.held(self.tenant) {
-            let (problem, tenant) = (throttled(&gate.site, said), self.tenant);
+        } else if held && let Some(until) = state.held(self.tenant) {
+            let (problem, tenant) = (throttled(&gate.site), self.tenant);
             let others = state.hold.as_ref().map(|hold| hold.others);
             state.refuse(&problem, |waiting| {
                 let until = if waiting.tenant == tenant { Some(until) } else { others };
@@ -455,6 +463,9 @@ impl Place {
         drop(state);
         let words = result.as_ref().err().map_or("", |fault| fault.problem.what.as_str());
         gate.tell(change, named.as_ref().unwrap_or(store), words);
+        if let (true, false, Err(fault)) = (held, held_before, result) {
+            gate.tell_patience(store, fault.retry);
+        }
     }
 }
 
@@ -504,15 +515,8 @@ fn sign<T>(result: &Result<T, Fault>, had: Duration) -> Sign {
     }
 }
 
-fn throttled(site: &str, said: Option<Duration>) -> Problem {
-    let what = match said {
-        None => format!("throttled by {site}"),
-        Some(said) => {
-            let seconds = said.as_secs() + u64::from(said.subsec_nanos() > 0);
-            format!("throttled by {site}, retry after {seconds} s")
-        }
-    };
-    Problem::new(Reason::Throttled, what)
+fn throttled(site: &str) -> Problem {
+    Problem::new(Reason::Throttled, format!("throttled by {site}"))
         .remedy("kubelet tries again; ask for fewer calls, or for a larger quota")
 }
 

@@ -52,6 +52,13 @@ impl Line {
         self.queues.get(&principal).map_or(0, VecDeque::len)
     }
 
+    /// How many calls of a tenant wait, whichever its principals.
+    pub(super) fn of_tenant(&self, tenant: Digest) -> usize {
+        let theirs =
+            self.queues.values().filter(|queue| queue.front().is_some_and(|next| next.tenant == tenant));
+        theirs.map(VecDeque::len).sum()
+    }
+
     pub(super) fn push(&mut self, principal: Digest, waiting: Waiting) {
         let queue = self.queues.entry(principal).or_default();
         if queue.is_empty() {

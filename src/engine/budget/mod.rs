@@ -143,10 +143,18 @@ struct Key {
 struct Kept {
     gate: Arc<Gate>,
     used: Instant,
+    /// Who needed it first.
+    by: Digest,
 }
 
 /// Endpoints that are remembered; more only while all of them are in use.
 const ENDPOINTS_MAX: usize = 256;
+
+/// Budgets at one server that one tenant may have had made lately: its classes may spell out authorities and TLS names of
+/// their own, each a budget of its own, and must not have as many as they can spell.
+const OWN_MAX: usize = 8;
+/// For how long a budget counts among those after its last use.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// The least time in which an attempt makes sense.
 const USEFUL: Duration = Duration::from_millis(50);
@@ -172,7 +180,7 @@ impl Budgets {
         F: Future<Output = Result<T, Fault>>,
     {
         let Some(endpoint) = turn.endpoint else { return attempt().await };
-        let gate = self.gate(endpoint);
+        let gate = self.gate(endpoint, turn.tenant).map_err(Fault::never)?;
         let Tools { clock, metrics, limits, dice } = &*self.tools;
         let (mut number, mut left) = (0, limits.attempts(turn.work));
         let mut before: Option<Fault> = None;
@@ -213,22 +221,41 @@ impl Budgets {
 
     /// Why calls of this tenant to this endpoint are not made now, if the backend asked for patience or is left alone.
     pub fn holds_back(&self, endpoint: &Endpoint, tenant: Digest) -> Option<Problem> {
-        self.gate(endpoint).holds_back(tenant)
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.get(&Key::of(endpoint))?.gate.holds_back(tenant)
     }
 
-    fn gate(&self, endpoint: &Endpoint) -> Arc<Gate> {
-        let now = self.tools.clock.now();
-        let key = Key { site: endpoint.address.site(), tls: endpoint.tls.clone() };
+    fn gate(&self, endpoint: &Endpoint, tenant: Digest) -> Result<Arc<Gate>, Problem> {
+        let (now, key) = (self.tools.clock.now(), Key::of(endpoint));
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = gates.get_mut(&key) {
             kept.used = now;
-            return Arc::clone(&kept.gate);
+            return Ok(Arc::clone(&kept.gate));
+        }
+        let own = gates
+            .iter()
+            .filter(|(other, kept)| other.site == key.site && kept.by == tenant && now - kept.used < LATELY);
+        if own.count() >= OWN_MAX {
+            return Err(many(&key.site));
         }
         forget(&mut gates);
         let gate = Arc::new(Gate::new(key.site.clone(), Arc::clone(&self.tools)));
-        gates.insert(key, Kept { gate: Arc::clone(&gate), used: now });
-        gate
+        gates.insert(key, Kept { gate: Arc::clone(&gate), used: now, by: tenant });
+        Ok(gate)
     }
+}
+
+impl Key {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self { site: endpoint.address.site(), tls: endpoint.tls.clone() }
+    }
+}
+
+fn many(site: &str) -> Problem {
+    let what = format!("the classes of this namespace speak TLS with it in more than {OWN_MAX} ways at once");
+    Problem::new(Reason::Busy, what)
+        .hop(site)
+        .remedy("give them the same authorities and TLS server name, or leave both to the configured store")
 }
 
 /// Makes room for one more endpoint: those go that nobody uses, and that were not used for longest.

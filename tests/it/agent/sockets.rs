@@ -7,13 +7,15 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use latchkey::clock::Clock;
 use latchkey::driver::{Answer, ask as who};
 use rustix::process::Signal;
 
-use crate::support::agent::{Agent, shipped};
+use crate::support::agent::{Agent, ask, faulty, shipped};
+use crate::support::channel::{channel, contents, counted, mount_like_the_driver};
 use crate::support::process::after;
 use crate::support::provider::{Provider, Reply};
 
@@ -76,11 +78,13 @@ fn whoever_sees_the_socket_is_served_and_nobody_else_may_open_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn f_41_a_newer_agent_takes_the_name_and_the_older_one_serves_whom_it_has() {
+async fn f_41_a_newer_agent_takes_the_name_and_whom_the_older_one_had_goes_there_without_a_failed_mount() {
     let old = Agent::start(shipped());
-    let mut kept = old.client();
-    let ask = || crate::support::agent::ask("app", &[("secrets", TOKEN)]);
-    kept.mount(ask(), None).await.unwrap();
+    let (driver, request) = (channel(&old.socket()), ask("app", &[("secrets", TOKEN)]));
+    let mounted = async || {
+        mount_like_the_driver(&driver, &request).await.0.unwrap();
+    };
+    mounted().await;
 
     let mut new = old.beside();
     new.run();
@@ -90,13 +94,19 @@ async fn f_41_a_newer_agent_takes_the_name_and_the_older_one_serves_whom_it_has(
     old.wait_state("replaced");
     assert_eq!(old.get("/readyz").unwrap().0, 503);
     assert_eq!(old.get("/livez").unwrap().0, 200);
-    kept.mount(ask(), None).await.unwrap();
-    assert_eq!(old.figure("latchkey_mounts_total{"), 2.0, "whom it had stays with the older one");
+    let start = Instant::now();
+    while new.figure("latchkey_mounts_total{") < 3.0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "whom it had stays with the older one");
+        mounted().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let olds = old.figure("latchkey_mounts_total{");
 
     tokio::time::sleep(ANOTHER_LOOK).await;
     assert_eq!(inode(&new.socket()), taken, "the older one has stolen the name back");
     assert_eq!((old.state().as_deref(), new.state().as_deref()), (Some("replaced"), Some("bound")));
-    kept.mount(ask(), None).await.unwrap();
+    mounted().await;
+    assert_eq!(old.figure("latchkey_mounts_total{"), olds, "nobody comes back to the older one");
 
     new.signal(Signal::KILL);
     new.ended();
@@ -135,6 +145,45 @@ async fn another_provider_keeps_its_name_until_it_is_gone() {
     drop(silent);
     agent.wait_state("bound");
     mounts(&agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_we_had_goes_to_the_provider_that_takes_the_name_and_mounts_at_work_are_answered() {
+    let agent = Agent::start(faulty());
+    let driver = channel(&agent.socket());
+    let mounted = async |secrets: &str| {
+        let request = ask("app", &[("secrets", secrets)]);
+        let answer = mount_like_the_driver(&driver, &request).await.0.unwrap();
+        contents(&answer).into_keys().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Still at work after a look or two.
+    let (slow, token) = ("slow: { store: local, path: fault/slow-12000 }\n", ["token"]);
+    let taken = async {
+        assert_eq!(mounted(TOKEN).await, token);
+        let foreign = Provider::start("other-provider", Reply::Hang);
+        fs::rename(foreign.path(), agent.socket()).unwrap();
+        // Whoever holds the path without a word is nobody to go to.
+        agent.wait_state("standby");
+        assert_eq!(mounted(TOKEN).await, token);
+        foreign.reply(Reply::Files(vec![("theirs", 0o644, b"theirs".to_vec())]));
+        let start = Instant::now();
+        while mounted(TOKEN).await != ["theirs"] {
+            assert!(start.elapsed() < Duration::from_secs(20), "the driver stays with who has lost the name");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        foreign
+    };
+    let (files, foreign) = tokio::join!(mounted(slow), taken);
+    assert_eq!(files, ["slow"], "a mount at work was lost with the name");
+    // And back, once the other one is gone: whoever comes then may stay.
+    drop(foreign);
+    agent.wait_state("bound");
+    let (driver, connections) = counted(&agent.socket());
+    for _ in 0..3 {
+        let request = ask("app", &[("secrets", TOKEN)]);
+        mount_like_the_driver(&driver, &request).await.0.unwrap();
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1, "sent away from a name that is ours again");
 }
 
 #[test]

@@ -248,6 +248,19 @@ async fn sessions_are_bounded_and_the_one_that_was_not_used_for_longest_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_namespace_with_very_many_principals_takes_no_session_from_another() {
+    let world = World::new(Setup { keep: Keep { sessions: 8, ..Keep::default() }, ..Setup::default() });
+    let other = Who { namespace: "depot", ..web(1) };
+    world.mount(&other, ONE).await.unwrap();
+    for pod in 2..30 {
+        world.mount(&web(pod), ONE).await.unwrap();
+    }
+    let logins = world.backend.counts().0;
+    world.mount(&other, ONE).await.unwrap();
+    assert_eq!(world.backend.counts().0, logins, "the other namespace had to log in anew");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_judged_at_every_mount_whatever_is_kept() {
     let world = World::new(Setup::default());
     let time = Duration::from_secs(45);

@@ -92,10 +92,45 @@ async fn beyond_the_line_it_is_busy_at_once_and_one_principal_has_half_of_it() {
     // Places in flight are left for others, and then the rest of the line.
     add(&mut calls, &bed, (0..24).map(|n| ask(2 + n % 3)), s(1)).await;
     assert_eq!(bed.now(), 32);
-    add(&mut calls, &bed, (60..70).map(ask), s(1)).await;
+    add(&mut calls, &bed, (60..70).map(|n| Ask { tenant: n, ..ask(n) }), s(1)).await;
     refused(50).await;
     all_fine(calls).await;
     bed.fine(ask(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_with_very_many_principals_leaves_a_quarter_of_the_line_to_others() {
+    let bed = Bed::with(Limits { queue: 20, ..Limits::default() }, 1);
+    let mut calls = start(&bed, (0..32 + 15).map(ask), s(1)).await;
+    let fault = bed.fine(ask(99)).await.unwrap_err();
+    assert_eq!((fault.problem.reason, bed.since()), (Reason::Busy, ms(0)));
+    add(&mut calls, &bed, (0..5).map(|n| Ask { tenant: 1, ..ask(200 + n) }), s(1)).await;
+    all_fine(calls).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_has_eight_budgets_at_one_server_however_many_tls_settings_it_spells() {
+    let bed = Bed::new();
+    let spelled: Vec<String> = (0..20).map(|n| format!("/ca/{n}")).collect();
+    let at = |n: usize| Ask { ca: Some(spelled[n].clone().leak()), ..ask(1) };
+    for n in 0..8 {
+        bed.fine(at(n)).await.unwrap();
+    }
+    let fault = bed.fine(at(8)).await.unwrap_err();
+    assert_eq!((fault.problem.reason, fault.problem.place.hop.as_deref()), (Reason::Busy, Some(SITE)));
+    assert!(fault.problem.remedy.contains("the same authorities"), "{}", fault.problem);
+    bed.fine(at(0)).await.unwrap();
+    bed.fine(Ask { tenant: 2, ..at(9) }).await.unwrap();
+    bed.fine(at(9)).await.unwrap();
+    bed.fine(Ask { endpoint: Some("https://elsewhere.corp"), ..at(8) }).await.unwrap();
+    // None of its own was used for a minute, but for one.
+    bed.until(s(40)).await;
+    bed.fine(at(0)).await.unwrap();
+    bed.until(s(61)).await;
+    for n in 10..17 {
+        bed.fine(at(n)).await.unwrap();
+    }
+    assert_eq!(bed.fine(at(17)).await.unwrap_err().problem.reason, Reason::Busy);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,9 +6,9 @@ use latchkey::engine::budget::{Limits, Work};
 use latchkey::error::{Fault, Reason, Retry};
 use tokio::task::JoinSet;
 
-use super::bed::{Ask, Bed, SITE, ask, fault, ms, s, throttled, unreachable};
+use super::bed::{Ask, Bed, ask, fault, ms, s, throttled, unreachable};
 use crate::papers::page;
-const WORDS: &str = "throttled by https://vault.corp:8200, retry after 5 s";
+const WORDS: &str = "throttled by https://vault.corp:8200";
 
 #[tokio::test(start_paused = true)]
 async fn f_01_one_call_per_word_of_the_backend_and_the_same_text_each_time() {
@@ -122,7 +122,7 @@ async fn who_cannot_wait_so_long_is_told_at_once_and_who_can_waits() {
 async fn a_backend_that_names_no_time_is_asked_less_and_less() {
     let bed = Bed::with(Limits { reads: 8, ..Limits::default() }, 1);
     let fault = bed.call(ask(1), Duration::ZERO, |_| Err(throttled(None))).await.unwrap_err();
-    assert_eq!(fault.problem.what, format!("throttled by {SITE}"));
+    assert_eq!(fault.problem.what, WORDS);
     let pauses: Vec<Duration> = bed.calls().windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     for (number, pause) in pauses.iter().enumerate() {
         let least = ms(200 << number).min(s(5));
@@ -135,7 +135,7 @@ async fn no_word_holds_an_endpoint_for_longer_than_five_minutes() {
     let bed = Bed::new();
     let once = Ask { work: Work::Exchange, ..ask(1) };
     let fault = bed.call(once, ms(1), |_| Err(throttled(Some(1_000_000)))).await.unwrap_err();
-    assert!(fault.problem.what.ends_with("retry after 1000000 s"));
+    assert_eq!(fault.problem.what, WORDS);
     bed.until(s(299)).await;
     assert!(bed.fine(Ask { within: ms(900), ..ask(2) }).await.is_err());
     bed.until(s(452)).await;

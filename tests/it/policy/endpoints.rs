@@ -254,6 +254,30 @@ fn a_file_is_named_by_a_class_only_where_it_is_listed() {
     permit(reads(access), &subject(), &policy(&format!("{{ {reached} }}")), &settings).unwrap();
 }
 
+#[test]
+fn the_administrators_client_certificate_is_shown_at_the_administrators_server_alone_whoever_names_its_files()
+{
+    let client = Client { certificate: "/etc/own.pem".into(), key: "/etc/own.key".into() };
+    let tls = Tls { client: Some(client.into()), ..Tls::default() };
+    let mut own = configured("https://vault.corp").endpoint;
+    own.tls = tls.clone();
+    let settings = catalog(Defaults { endpoint: Some(own.clone()), tls: tls.clone(), ..Defaults::default() });
+    let reached = policy("{ endpoints: { allow: [\"https://elsewhere.corp\"] } }");
+    let mut access = tenant("https://elsewhere.corp");
+    access.endpoint.tls = tls.clone();
+    let problems = permit(reads(access), &subject(), &reached, &settings).map(drop).unwrap_err();
+    let offers = problems.iter().map(|problem| offer(problem).unwrap());
+    assert_eq!(
+        offers.collect::<Vec<_>>(),
+        ["\"/etc/own.key\"", "\"/etc/own.pem\""]
+            .map(|file| ("policy.files.allow".to_owned(), file.to_owned()))
+    );
+    // There, a class may have authorities of its own.
+    let mut access = configured("https://vault.corp");
+    access.endpoint.tls = Tls { name: Some("other.corp".into()), ..tls };
+    permit(reads(access), &subject(), &reached, &settings).unwrap();
+}
+
 /// Addresses that a tenant may think of, near to the site `https://vault.corp:8200` and far from it.
 fn addresses() -> impl Strategy<Value = String> {
     let scheme = prop_oneof![3 => Just("https"), 1 => Just("http"), 1 => Just("HtTpS")];

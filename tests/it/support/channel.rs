@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,11 +23,19 @@ const KUBELET: Duration = Duration::from_secs(120);
 
 /// A connection to `path`, made when it is first used.
 pub(crate) fn channel(path: &Path) -> Channel {
-    let path = path.to_owned();
-    Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+    counted(path).0
+}
+
+/// The same, and how often it was made.
+pub(crate) fn counted(path: &Path) -> (Channel, Arc<AtomicUsize>) {
+    let (path, made) = (path.to_owned(), Arc::<AtomicUsize>::default());
+    let count = Arc::clone(&made);
+    let connect = tower::service_fn(move |_: Uri| {
         let path = path.clone();
+        count.fetch_add(1, Ordering::Relaxed);
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    }))
+    });
+    (Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect), made)
 }
 
 /// One attempt.
