@@ -274,9 +274,8 @@ impl Engine {
         // The envelope holds tokens: it goes as soon as it is read.
         let envelope = std::mem::take(&mut order.envelope);
         let unasked = Facts { mode: FileMode::DEFAULT, publish: false, digests: &self.digests };
-        let class = |attributes: &Attributes| {
-            order.dialect.parse(attributes, unasked, &self.parts.catalog).err()
-        };
+        let class =
+            |attributes: &Attributes| order.dialect.parse(attributes, unasked, &self.parts.catalog).err();
         let call = Call::parse_beside(&envelope, class)?;
         drop(envelope);
         let call = story.identify(call);

@@ -121,7 +121,8 @@ impl<'a> Tree<'a> {
             slash
         });
         if unknown {
-            return self.refuse(span, "a text in quotes has the escape `\\/`, which is not known: write `/` alone");
+            return self
+                .refuse(span, "a text in quotes has the escape `\\/`, which is not known: write `/` alone");
         }
         Ok(())
     }

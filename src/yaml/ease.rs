@@ -43,7 +43,9 @@ pub(super) fn eased(lines: &Lines<'_>, error: &ScanError) -> Option<(String, Vec
     if info.contains("invalid indentation in quoted scalar") {
         return Some(indented(lines, &quoted_lines(lines, mark)?));
     }
-    info.contains("invalid indentation in flow").then(|| indented(lines, &[mark.line()]))
+    // The parser says the latter of whatever stands in brackets, where no line is indented by the blocks around.
+    let flow = info.starts_with("invalid indentation in flow") || info == "invalid indentation";
+    flow.then(|| indented(lines, &[mark.line()]))
 }
 
 fn replaced(text: &str, at: usize, length: usize, by: &str) -> String {

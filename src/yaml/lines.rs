@@ -99,9 +99,8 @@ impl<'a> Lines<'a> {
 
     /// Line and column, both from 1, in the text as it was written, of a column from 0 in this one.
     fn written(&self, line: usize, column: usize) -> (u32, u32) {
-        let back = |column: usize, shift: &Shift| {
-            column - column.saturating_sub(shift.column).min(shift.count)
-        };
+        let back =
+            |column: usize, shift: &Shift| column - column.saturating_sub(shift.column).min(shift.count);
         pair(line, self.shifts.iter().rev().filter(|shift| shift.line == line).fold(column, back) + 1)
     }
 

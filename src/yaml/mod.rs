@@ -153,7 +153,9 @@ fn events(lines: &Lines<'_>, limits: Limits, wanted: Documents) -> Result<Vec<No
                 if explicit {
                     lines.directives(prologue..span.start.line(), go)?;
                     let first = parser.next().and_then(Result::err);
-                    first.filter(|error| !error.info().contains("anchor")).map_or(Ok(()), |e| Err(Stop::Parser(e)))?;
+                    first
+                        .filter(|error| !error.info().contains("unknown anchor"))
+                        .map_or(Ok(()), |e| Err(Stop::Parser(e)))?;
                 }
                 break;
             }
