@@ -160,7 +160,7 @@ impl Call {
         envelope: &Envelope,
         kubelet: Kubelet,
         foreign: Vec<Problem>,
-    ) -> Result<(FileMode, Option<Publish>, (Subject, Caller, Tokens)), Problems> {
+    ) -> Result<(FileMode, Option<Publish>, Who), Problems> {
         let mut problems = Vec::new();
         let mode = permission(&envelope.permission, &mut problems);
         let publish = publish(&envelope.secrets, &mut problems);
@@ -183,6 +183,9 @@ impl Call {
         }
     }
 }
+
+/// Who asks, on whose behalf, and with which tokens.
+type Who = (Subject, Caller, Tokens);
 
 /// What kubelet, or the sync controller, says under `csi.storage.k8s.io/`.
 struct Kubelet {
@@ -227,11 +230,7 @@ impl Kubelet {
         kubelet
     }
 
-    fn identify(
-        self,
-        target: &[u8],
-        problems: &mut Vec<Problem>,
-    ) -> Result<(Subject, Caller, Tokens), Problems> {
+    fn identify(self, target: &[u8], problems: &mut Vec<Problem>) -> Result<Who, Problems> {
         let namespace = required(POD_NAMESPACE, self.namespace.as_deref(), Namespace::parse, problems);
         let account = required(ACCOUNT_NAME, self.account.as_deref(), AccountName::parse, problems);
         let pod_name =
