@@ -40,7 +40,9 @@ use crate::audit::{Audit, MountId};
 use crate::clock::{Clock, Instant};
 use crate::dialect::{Dialect, Facts};
 use crate::error::{Problem, Problems, Reason};
-use crate::model::{Call, Catalog, Envelope, Fetched, Plan, Rendered, StoreName, VersionKey, render};
+use crate::model::{
+    Attributes, Call, Catalog, Envelope, Fetched, FileMode, Plan, Rendered, StoreName, VersionKey, render,
+};
 use crate::policy::{self, Policy};
 use crate::room::{Claim, Room};
 use crate::secret::{DigestKey, fill_random};
@@ -270,7 +272,12 @@ impl Engine {
 
     async fn steps(self: &Arc<Self>, order: &mut Order, story: &mut Story) -> Result<Delivery, Problems> {
         // The envelope holds tokens: it goes as soon as it is read.
-        let call = Call::parse(&std::mem::take(&mut order.envelope))?;
+        let envelope = std::mem::take(&mut order.envelope);
+        let unasked = Facts { mode: FileMode::DEFAULT, publish: false, digests: &self.digests };
+        let class =
+            |attributes: &Attributes| order.dialect.parse(attributes, unasked, &self.parts.catalog).err();
+        let call = Call::parse_beside(&envelope, class)?;
+        drop(envelope);
         let call = story.identify(call);
         let live = self.current.get();
         let _place = self.current.enter(live.limits.mounts).ok_or_else(busy)?;

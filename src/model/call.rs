@@ -129,22 +129,50 @@ impl Call {
     /// # Errors
     /// All that is wrong with it: `invalid` for its form, `setup` for tokens that speak of someone else.
     pub fn parse(envelope: &Envelope) -> Result<Self, Problems> {
-        let mut problems = Vec::new();
+        Self::parse_beside(envelope, |_| None)
+    }
+
+    /// As [`Self::parse`]; where the envelope is refused although its parameters can be read, what is wrong with the
+    /// `class` too is told beside it, so that everything can be mended at once.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_beside(
+        envelope: &Envelope,
+        class: impl FnOnce(&Attributes) -> Option<Problems>,
+    ) -> Result<Self, Problems> {
         let mut raw = attributes(&envelope.attributes)?;
+        let name = raw.remove("secretProviderClass").map(|name| printable(&name));
+        raw.remove("providerName");
+        let mut foreign = Vec::new();
+        let kubelet = Kubelet::take(&mut raw, &mut foreign);
+        let attributes = Attributes(raw);
+        match Self::checked(envelope, kubelet, foreign) {
+            Ok((mode, publish, (subject, caller, tokens))) => {
+                Ok(Self { subject, caller, tokens, publish, attributes, class: name, mode })
+            }
+            Err(found) => Err(class(&attributes).into_iter().flatten().fold(found, Problems::and)),
+        }
+    }
+
+    /// All of an envelope but the class's parameters.
+    fn checked(
+        envelope: &Envelope,
+        kubelet: Kubelet,
+        foreign: Vec<Problem>,
+    ) -> Result<(FileMode, Option<Publish>, Who), Problems> {
+        let mut problems = Vec::new();
         let mode = permission(&envelope.permission, &mut problems);
         let publish = publish(&envelope.secrets, &mut problems);
-        let class = raw.remove("secretProviderClass").map(|name| printable(&name));
-        raw.remove("providerName");
-        let kubelet = Kubelet::take(&mut raw, &mut problems);
-        let attributes = Attributes(raw);
+        problems.extend(foreign);
         Problems::check(std::mem::take(&mut problems))?;
         if envelope.target_path.is_empty() {
             let problem = Problem::new(Reason::Invalid, "is empty, and should say where the volume is");
             problems.push(problem.parameter("target_path"));
         }
-        let (subject, caller, tokens) = kubelet.identify(&envelope.target_path, &mut problems)?;
+        let who = kubelet.identify(&envelope.target_path, &mut problems)?;
         Problems::check(problems)?;
-        Ok(Self { subject, caller, tokens, publish, attributes, class, mode })
+        Ok((mode, publish, who))
     }
 
     /// Who holds what this call delivers, once its plan is known.
@@ -155,6 +183,9 @@ impl Call {
         }
     }
 }
+
+/// Who asks, on whose behalf, and with which tokens.
+type Who = (Subject, Caller, Tokens);
 
 /// What kubelet, or the sync controller, says under `csi.storage.k8s.io/`.
 struct Kubelet {
@@ -199,11 +230,7 @@ impl Kubelet {
         kubelet
     }
 
-    fn identify(
-        self,
-        target: &[u8],
-        problems: &mut Vec<Problem>,
-    ) -> Result<(Subject, Caller, Tokens), Problems> {
+    fn identify(self, target: &[u8], problems: &mut Vec<Problem>) -> Result<Who, Problems> {
         let namespace = required(POD_NAMESPACE, self.namespace.as_deref(), Namespace::parse, problems);
         let account = required(ACCOUNT_NAME, self.account.as_deref(), AccountName::parse, problems);
         let pod_name =

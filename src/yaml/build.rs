@@ -1,5 +1,6 @@
 //! From events to the tree, without recursion: depth and weight are counted before anything is kept.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,6 +74,10 @@ impl<'a> Tree<'a> {
                         "a `?` ends a text in brackets or braces that is not in quotes: put it in quotes";
                     return self.refuse(span, what);
                 }
+                let mut text = text;
+                if self.go {
+                    self.like_go(&mut text, style, span)?;
+                }
                 let weight = 1 + text.len() / BYTES_PER_NODE;
                 self.weigh(weight, span)?;
                 let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix).into());
@@ -99,6 +104,27 @@ impl<'a> Tree<'a> {
 
     fn refuse<T>(&self, span: Span, what: impl Into<String>) -> Result<T, Error> {
         Err(Error { at: self.lines.exact(span.start), what: what.into() })
+    }
+
+    /// What Go's parser reads otherwise: one escape is unknown to it, and it adds no line break to a block that the text
+    /// ends in.
+    fn like_go(&self, text: &mut Cow<'_, str>, style: ScalarStyle, span: Span) -> Result<(), Error> {
+        let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if block && text.ends_with('\n') && self.lines.ends_open() && self.lines.is_end(span.end) {
+            text.to_mut().pop();
+        }
+        let raw = if style == ScalarStyle::DoubleQuoted { self.lines.quoted(span.start) } else { None };
+        let mut escape = false;
+        let unknown = raw.unwrap_or_default().bytes().any(|byte| {
+            let slash = escape && byte == b'/';
+            escape = byte == b'\\' && !escape;
+            slash
+        });
+        if unknown {
+            return self
+                .refuse(span, "a text in quotes has the escape `\\/`, which is not known: write `/` alone");
+        }
+        Ok(())
     }
 
     fn in_brackets(&self) -> bool {

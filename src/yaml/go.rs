@@ -87,6 +87,11 @@ pub fn text(node: &Node) -> Result<Option<Cow<'_, str>>, &'static str> {
     }
 }
 
+/// Whether a node is nothing, by its spelling or by its tag.
+pub fn is_null(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if meaning(scalar) == Ok(Meaning::Null))
+}
+
 /// Whether a key is one that merges: `<<` without quotes, or with the tag of it.
 fn is_merge(key: &Node) -> bool {
     let Value::Scalar(scalar) = &key.value else { return false };

@@ -5,16 +5,19 @@ use std::ops::Range;
 use saphyr_parser::{Marker, ScanError};
 
 use super::Error;
+use super::ease::Shift;
 
 /// A text, and where its lines start.
 pub(super) struct Lines<'a> {
     text: &'a str,
     /// Byte offsets. Never empty.
     starts: Vec<usize>,
+    /// What stands in it only for the parser.
+    shifts: &'a [Shift],
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str, shifts: &'a [Shift]) -> Self {
         let bytes = text.as_bytes();
         let mut starts = vec![0];
         // YAML 1.2 breaks lines at LF, CR and CRLF, and at nothing else.
@@ -23,19 +26,60 @@ impl<'a> Lines<'a> {
                 starts.push(at + 1);
             }
         }
-        Self { text, starts }
+        Self { text, starts, shifts }
+    }
+
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Where the line of that number starts, in bytes.
+    pub(super) fn start(&self, number: usize) -> usize {
+        self.starts.get(number.saturating_sub(1)).copied().unwrap_or(self.text.len())
+    }
+
+    /// Where a position is, in bytes.
+    pub(super) fn offset(&self, mark: Marker) -> usize {
+        let line = self.line(mark.line());
+        self.start(mark.line()) + line.char_indices().nth(mark.col()).map_or(line.len(), |(at, _)| at)
+    }
+
+    /// What stands between the quotes that open here, as it is written.
+    pub(super) fn quoted(&self, mark: Marker) -> Option<&'a str> {
+        let rest = &self.text[self.offset(mark)..];
+        let quote = rest.bytes().next().filter(|quote| matches!(quote, b'"' | b'\''))?;
+        let inside = &rest[1..];
+        let mut bytes = inside.bytes().enumerate().peekable();
+        while let Some((at, byte)) = bytes.next() {
+            let doubled = byte == quote && bytes.peek().is_some_and(|(_, next)| *next == quote);
+            if (quote == b'"' && byte == b'\\') || (quote == b'\'' && doubled) {
+                bytes.next();
+            } else if byte == quote {
+                return Some(&inside[..at]);
+            }
+        }
+        Some(inside)
+    }
+
+    /// Whether a position is behind the last character.
+    pub(super) fn is_end(&self, mark: Marker) -> bool {
+        mark.line() > self.starts.len() || self.offset(mark) == self.text.len()
+    }
+
+    /// Whether the text ends within a line that says something.
+    pub(super) fn ends_open(&self) -> bool {
+        !self.line(self.starts.len()).trim().is_empty()
     }
 
     /// The line of that number, from 1, with its break; empty beyond the last.
-    fn line(&self, number: usize) -> &'a str {
-        let start = self.starts.get(number.saturating_sub(1)).copied().unwrap_or(self.text.len());
+    pub(super) fn line(&self, number: usize) -> &'a str {
         let end = self.starts.get(number).copied().unwrap_or(self.text.len());
-        &self.text[start..end]
+        &self.text[self.start(number)..end]
     }
 
     /// A position as it came, which costs nothing.
     pub(super) fn quick(&self, mark: Marker) -> (u32, u32) {
-        if mark.line() > self.starts.len() { self.end() } else { pair(mark.line(), mark.col() + 1) }
+        if mark.line() > self.starts.len() { self.end() } else { self.written(mark.line(), mark.col()) }
     }
 
     /// A position brought back into the text: the parser counts a line too many at the end of one without a break.
@@ -44,13 +88,20 @@ impl<'a> Lines<'a> {
             return self.end();
         }
         let width = self.line(mark.line()).trim_end_matches(['\n', '\r']).chars().count();
-        pair(mark.line(), mark.col().min(width) + 1)
+        self.written(mark.line(), mark.col().min(width))
     }
 
     /// Just behind the last character.
     fn end(&self) -> (u32, u32) {
         let last = self.starts.len();
-        pair(last, self.line(last).chars().count() + 1)
+        self.written(last, self.line(last).chars().count())
+    }
+
+    /// Line and column, both from 1, in the text as it was written, of a column from 0 in this one.
+    fn written(&self, line: usize, column: usize) -> (u32, u32) {
+        let back =
+            |column: usize, shift: &Shift| column - column.saturating_sub(shift.column).min(shift.count);
+        pair(line, self.shifts.iter().rev().filter(|shift| shift.line == line).fold(column, back) + 1)
     }
 
     /// The parser's own refusal. Its words are fixed ones, but for the one that names a character.
@@ -114,8 +165,7 @@ impl<'a> Lines<'a> {
     pub(super) fn in_brackets(&self, mark: Marker) -> bool {
         let line = self.line(mark.line());
         let column = line.char_indices().nth(mark.col()).map_or(line.len(), |(at, _)| at);
-        let start = self.starts.get(mark.line().saturating_sub(1)).copied().unwrap_or(self.text.len());
-        let mut rest = &self.text[start + column..];
+        let mut rest = &self.text[self.start(mark.line()) + column..];
         loop {
             rest = rest.trim_start();
             rest = match rest.as_bytes().first() {

@@ -10,6 +10,7 @@
 //! keys mean from [`go`].
 
 mod build;
+mod ease;
 pub mod go;
 mod lines;
 mod node;
@@ -18,7 +19,7 @@ mod timestamp;
 use std::borrow::Cow;
 use std::fmt;
 
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Parser, ScanError};
 
 pub use self::node::{Node, Scalar, Style, Value};
 use self::{build::Tree, lines::Lines};
@@ -65,9 +66,10 @@ pub fn parse(text: &str, limits: Limits) -> Result<Node, Error> {
     Ok(first.unwrap_or_else(|| Node::null((1, 1))))
 }
 
-/// Reads the first document of a text as Go's `yaml.v3` does: what follows it is not looked at, U+0085 ends a line, a
-/// byte order mark stands at the beginning only, no directive is known but `%YAML 1.1` and `%TAG`, and a `?` in brackets
-/// stands in quotes only.
+/// Reads the first document of a text as Go's `yaml.v3` does: what follows the first token of
+/// the next is not looked at, U+0085 ends a line, a
+/// byte order mark stands at the beginning only, no directive is known but `%YAML 1.1` and `%TAG`, a `?` in brackets
+/// stands in quotes only, `\/` is no escape, and inside quotes and brackets a line may be indented by nothing.
 ///
 /// # Errors
 /// The first thing that is wrong: the grammar, a limit.
@@ -104,22 +106,62 @@ fn read(text: &str, limits: Limits, wanted: Documents) -> Result<Vec<Node>, Erro
     } else {
         Cow::Borrowed(text)
     };
-    let lines = Lines::new(&text);
+    let (mut text, mut shifts, mut again) = (text, Vec::new(), 0);
+    loop {
+        let lines = Lines::new(&text, &shifts);
+        let error = match events(&lines, limits, wanted) {
+            Ok(documents) => return Ok(documents),
+            Err(Stop::Ours(error)) => return Err(error),
+            Err(Stop::Parser(error)) => error,
+        };
+        again += text.len();
+        let eased = if go && again <= ease::AGAIN_BYTES { ease::eased(&lines, &error) } else { None };
+        let Some((next, more)) = eased else { return Err(lines.refusal(&error)) };
+        text = Cow::Owned(next);
+        shifts.extend(more);
+    }
+}
+
+/// What ends the reading of a text.
+enum Stop {
+    /// The parser's refusal, which another spelling may avoid.
+    Parser(ScanError),
+    /// A refusal of our own.
+    Ours(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+fn events(lines: &Lines<'_>, limits: Limits, wanted: Documents) -> Result<Vec<Node>, Stop> {
+    let go = wanted == Documents::First;
     lines.printable(go)?;
-    let mut tree = Tree::new(limits, go, &lines);
+    let mut tree = Tree::new(limits, go, lines);
     let mut documents = Vec::new();
     // The line from which on directives for the next document may stand.
     let mut prologue = 1;
     // The parser repeats an error for ever, so the first one ends the loop.
-    for event in Parser::new_from_str(&text) {
-        let (event, span) = event.map_err(|error| lines.refusal(&error))?;
+    let mut parser = Parser::new_from_str(lines.text());
+    while let Some(event) = parser.next() {
+        let (event, span) = event.map_err(Stop::Parser)?;
         if let Event::DocumentStart(explicit) = event {
             if go && !documents.is_empty() {
+                // That much Go's parser looks at before it is content with the first one.
+                if explicit {
+                    lines.directives(prologue..span.start.line(), go)?;
+                    let first = parser.next().and_then(Result::err);
+                    first
+                        .filter(|error| !error.info().contains("unknown anchor"))
+                        .map_or(Ok(()), |e| Err(Stop::Parser(e)))?;
+                }
                 break;
             }
             if wanted == Documents::One && !documents.is_empty() {
                 let what = "a second document starts here, and only one is read".to_owned();
-                return Err(Error { at: lines.exact(span.start), what });
+                return Err(Error { at: lines.exact(span.start), what }.into());
             }
             if explicit {
                 lines.directives(prologue..span.start.line(), go)?;

@@ -20,7 +20,11 @@ pub(super) fn json(text: &str) -> Option<Option<String>> {
     }
     let zoned = match rest.next()? {
         'T' | 't' => true,
-        ' ' => false,
+        ' ' => {
+            // Go's layout takes any number of them.
+            while rest.skip(' ').is_some() {}
+            false
+        }
         _ => return None,
     };
     let hour = rest.digits(1, 2).filter(|hour| *hour < 24)?;

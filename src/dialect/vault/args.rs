@@ -11,7 +11,7 @@ use crate::yaml::{Node, Value};
 /// # Errors
 /// Where something stands in it that JSON cannot hold.
 pub(super) fn json(node: &Node) -> Result<Option<String>, Wrong> {
-    if matches!(&node.value, Value::Scalar(scalar) if yaml::meaning(scalar) == Ok(Meaning::Null)) {
+    if yaml::is_null(node) {
         return Ok(None);
     }
     let mut out = String::new();

@@ -36,7 +36,7 @@ pub(super) fn read(text: &str, facts: Facts<'_>, problems: &mut Vec<Problem>) ->
     };
     let Some(entries) = list(&root, problems) else { return Vec::new() };
     // Entries that are null are none, as upstream reads them.
-    let entries: Vec<&Node> = entries.iter().filter(|entry| !entry.is_null()).collect();
+    let entries: Vec<&Node> = entries.iter().filter(|entry| !go::is_null(entry)).collect();
     if entries.is_empty() {
         problems.push(nothing());
     }
@@ -53,7 +53,7 @@ pub(super) fn read(text: &str, facts: Facts<'_>, problems: &mut Vec<Problem>) ->
 
 /// The list; none at all where the parameter is empty.
 fn list<'a>(root: &'a Node, problems: &mut Vec<Problem>) -> Option<&'a [Node]> {
-    if root.is_null() {
+    if go::is_null(root) {
         return Some(&[]);
     }
     let list = root.sequence();

@@ -6,6 +6,7 @@ mod objects;
 mod page;
 mod parameters;
 mod paths;
+mod spelling;
 mod versions;
 
 use std::collections::BTreeMap;
