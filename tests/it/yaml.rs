@@ -386,7 +386,8 @@ fn y_05_no_text_within_the_byte_limit_takes_long() {
         let start = Instant::now();
         let _ = parse(&text);
         let took = start.elapsed();
-        assert!(took.as_millis() < 2_000, "{:?}… took {took:?}", &text[..64]);
+        // Quadratic work would take minutes; a busy machine takes a few seconds.
+        assert!(took.as_secs() < 20, "{:?}… took {took:?}", &text[..64]);
     }
 }
 
