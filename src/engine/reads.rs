@@ -10,6 +10,7 @@ use super::fetch::{Got, Group, Visit, Wanted};
 use super::flight::{Boarded, Waiting};
 use super::identity::{Evidence, at_store};
 use super::objects::{Key, Landed};
+use super::sessions::Found;
 use super::wire::{Answer, Errand, Reading, is_denial};
 use super::{Engine, bug};
 use crate::audit;
@@ -94,19 +95,31 @@ impl Engine {
         Ok(settled.collect())
     }
 
-    /// A session of another authority than this one, which is denied something. If there is none, this one goes on: the
-    /// backend knows it, and what was issued through it.
+    /// A session of another authority than this one, which is denied something: the one that has taken its place already, or
+    /// a new one. If there is none, this one goes on: the backend knows it, and what was issued through it.
     async fn another(
         self: &Arc<Self>,
         visit: &Visit<'_>,
         errand: &Errand,
         evidence: &Evidence,
-        denied: &Session,
+        denied: &Arc<Session>,
     ) -> Option<Arc<Session>> {
-        let Boarded::Lead(landing) = errand.memory.sessions.board(&errand.principal) else { return None };
-        let login = self.log_in(errand.clone(), evidence.clone(), visit.witness.clone(), Some(landing));
-        let login = self.wait(visit, errand, login).await;
-        login.ok()?.ok().filter(|session| session.authority != denied.authority)
+        let sessions = &errand.memory.sessions;
+        let other = match sessions.find(&errand.principal, visit.first, self.parts.clock.now()) {
+            Found::Session { session, .. } if !Arc::ptr_eq(&session, denied) => session,
+            Found::Session { .. } | Found::Refused(_) | Found::Nothing => {
+                let login = match sessions.board(&errand.principal) {
+                    Boarded::Join(waiting) => self.parts.clock.until(visit.deadline, waiting).await?.ok()?,
+                    Boarded::Lead(landing) => {
+                        let witness = visit.witness.clone();
+                        let login = self.log_in(errand.clone(), evidence.clone(), witness, Some(landing));
+                        self.wait(visit, errand, login).await.ok()?
+                    }
+                };
+                login.ok()?
+            }
+        };
+        (other.authority != denied.authority).then_some(other)
     }
 
     fn step(&self, errand: &Errand, key: &Arc<Key>, wanted: &Wanted<'_>) -> Step {

@@ -135,6 +135,26 @@ async fn a_role_with_other_policies_by_now_is_found_out_by_a_session_that_is_old
     bed.is_well().await;
 }
 
+/// A session that is near its end is replaced in the background: that login is the new one which a denial asks for.
+#[tokio::test]
+async fn a_denial_meets_the_session_that_has_just_taken_anothers_place() {
+    let bed = bed();
+    let (good, ask) = (bed.ask(1, HOST, &get("kv/good")), bed.ask(1, HOST, &get("kv/new")));
+    let short = String::from_utf8(anew(&json!(["web"])).body).unwrap().replace("-anew", "-first");
+    bed.faults_for(HOST, LOGIN, Some(1), &Reply::new(200, short.replace("36000", "1800")));
+    assert!(bed.mount_one(&good).await.file().starts_with(CANARY));
+    bed.fault(HOST, LOGIN, &anew(&json!(["web", "more"])));
+    bed.faults_for(HOST, "kv/new", Some(1), &no());
+    // Due in its last five minutes, and old enough to be out of date.
+    bed.held.elapse(26 * MINUTE).await;
+    bed.forget();
+    assert!(bed.mount_one(&ask).await.file().starts_with(CANARY));
+    assert_eq!((bed.asked(HOST, LOGIN), bed.asked(HOST, REVOKE)), (1, 0));
+    let read = tokens(&bed, "kv/new");
+    assert!(read.len() == 2 && read[0].ends_with("-first") && read[1].ends_with("-anew"), "{read:?}");
+    bed.is_well().await;
+}
+
 /// The login that might help is refused itself: the token that the server knows goes on being used.
 #[tokio::test]
 async fn a_login_that_does_not_help_takes_nothing_away() {
